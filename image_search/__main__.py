@@ -1,0 +1,5 @@
+"""`python -m image_search`."""
+
+from image_search.cli import main
+
+main()

@@ -1,0 +1,195 @@
+"""The command line: a thin layer over Searcher, Artifact and the page's server.
+
+Exit codes: 0, 1 for an error that the operator has to mend (one line on standard error), 2 for a
+command that was typed wrongly.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import image_search
+from image_search.errors import ImageSearchError, PictureError, QueryError
+
+app = typer.Typer(
+    help="Search a collection of pictures by words or by picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        "--artifact",
+        "-a",
+        help="The built collection (a folder). Default: the setting "
+        "IMAGE_SEARCH_ARTIFACT, else the demo.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def run(command: Callable[[], Any]) -> None:
+    """Run a program's `main`: an error of ours is one line on standard error and exit code 1."""
+    try:
+        command()
+    except ImageSearchError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:  # a full disk, a folder that may not be written
+        sys.exit(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on where it was")
+
+
+def main() -> None:
+    run(app)
+
+
+@app.command()
+def search(
+    text: Annotated[str | None, typer.Argument(help="What to look for, in English words.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="Search with this picture instead of words.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many pictures.")] = 9,
+    artifact: Collection = None,
+    as_json: AsJson = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="Write the pictures as a grid to this PNG.")
+    ] = None,
+) -> None:
+    """Find the pictures nearest to some words or to a picture."""
+    if (text is None) == (image is None):
+        raise typer.BadParameter("give either words or --image FILE")
+    searcher = image_search.open(artifact)
+    results = searcher.search(text, image=_read_image(image) if image else None, k=k)
+    if as_json:
+        print(json.dumps(results.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        for notice in results.notices:
+            print(notice)
+        for hit in results:
+            title = hit.metadata.get("title")
+            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}" + (f"  {title}" if title else ""))
+    if sheet:
+        from image_search.results import sheet as draw
+
+        page = draw(
+            results, lambda id: searcher.thumbnail(id) or b"", text or (image.name if image else "")
+        )
+        _write_png(page, sheet)
+        print(f"The pictures are in {sheet}.", file=sys.stderr)
+
+
+@app.command()
+def info(artifact: Collection = None, as_json: AsJson = False) -> None:
+    """Say what a built collection holds and how it was made."""
+    opened = image_search.open(artifact).artifact
+    manifest = opened.manifest
+    if as_json:
+        described = manifest.model_dump(mode="json", exclude={"files"})
+        print(
+            json.dumps(
+                {"version": opened.version, "path": str(opened.path), **described},
+                ensure_ascii=False,
+                indent=2,
+            )
+        )
+        return
+    left_out = sum(manifest.rejects.values())
+    recall = manifest.index.recall
+    rows = {
+        "collection": manifest.collection.name,
+        "pictures": f"{manifest.rows:,} ({left_out:,} files left out, see rejects.csv)",
+        "model": f"{manifest.encoder.name}, revision {manifest.encoder.revision}",
+        "built": manifest.created,
+        "fields": ", ".join(f"{f.name} ({f.role or f.kind})" for f in manifest.fields) or "none",
+        "recall at 10": f"{recall.text_at_10:.1%} for words, {recall.picture_at_10:.1%} for "
+        "pictures, against exact search",
+        "version": opened.version,
+        "folder": str(opened.path),
+    }
+    for name, value in rows.items():
+        print(f"{name:14}{value}")
+
+
+@app.command()
+def verify(
+    artifact: Annotated[Path, typer.Argument(help="The built collection (a folder).")],
+    as_json: AsJson = False,
+) -> None:
+    """Read every byte of a built collection and say whether it is as it was built."""
+    from tqdm import tqdm
+
+    from image_search.artifact import verify as check
+
+    with tqdm(unit=" files", disable=not sys.stderr.isatty()) as progress:
+        problems = check(artifact, lambda name: progress.update())
+    if as_json:
+        print(
+            json.dumps({"path": str(artifact), "problems": problems}, ensure_ascii=False, indent=2)
+        )
+    elif problems:
+        print("\n".join(problems))
+    else:
+        print(f"{artifact}: everything is as it was built.")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def selfcheck(
+    model: Annotated[
+        str, typer.Option("--model", help="The model to check; `embedded` or one of the Hub.")
+    ] = "clip-ViT-B-32",
+    as_json: AsJson = False,
+) -> None:
+    """Try a model on the demo: load, export, compare, ask labelled questions, judge."""
+    from image_search.selfcheck import check_model
+
+    report = check_model(model)
+    print(json.dumps(report.to_dict(), indent=2) if as_json else report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Answer, but do not serve.")] = False,
+) -> None:
+    """Build the demo if need be, answer the articles' seven questions, and serve the page."""
+    from image_search.demo import PROMPTS, ensure_demo
+
+    searcher = image_search.open(ensure_demo())
+    print(f"\n{len(searcher.artifact):,} pictures, model {searcher.encoder.name}.\n")
+    for prompt in PROMPTS:
+        results = searcher.search(prompt, k=3)
+        print(f"{prompt}  ({results.seconds * 1000:.0f} ms)")
+        for hit in results:
+            print(f"   {hit.score:.3f}  {hit.metadata.get('title') or hit.id}")
+    if not once:
+        from image_search.server import serve
+
+        print(flush=True)
+        serve(searcher)
+
+
+def _read_image(path: Path) -> Any:
+    from image_search import images
+    from image_search.settings import settings
+
+    try:
+        return images.decode(path.read_bytes(), max_pixels=settings().max_pixels)
+    except PictureError as error:
+        raise QueryError(f"{path} cannot be searched with: {error}.") from None
+
+
+def _write_png(page: Any, path: Path) -> None:
+    half = path.with_name(f"{path.name}.tmp")
+    page.save(half, format="PNG")
+    half.replace(path)

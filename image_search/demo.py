@@ -1,0 +1,72 @@
+"""The collection that comes with the project, built on first use by the real builder."""
+
+import hashlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from image_search.artifact import FORMAT_VERSION, MANIFEST, CollectionInfo
+from image_search.build import build
+from image_search.collection import FolderCollection
+from image_search.encoder import EMBEDDED, embedded_encoder
+from image_search.settings import ROOT, settings
+
+FOLDER = ROOT / "assets" / "demo"
+
+PROMPTS = (
+    "A steam engine",
+    "An illustration of the sun behind a mountain",
+    "A musical instrument",
+    "A guitar",
+    "An animal",
+    "An illustration of a cat or a dog",
+    "an empty abyss",
+)
+"""What Daniel van Strien asked the British Library's book illustrations in 2022."""
+
+LABELLED = {
+    "a statue of Buddha": "buddha|bodhisattva|maitreya|avalokite|statue",
+    "a galaxy": "galaxy|galaxies|nebula|hubble|star",
+    "a rocket launch": "rocket|launch|shuttle|apollo",
+    "a guitar": "guitar",
+    "a musical instrument": "instrument|guitar|violin|music|drum|piano|flute|trumpet",
+    "a bird": "bird|owl|duck|parrot|eagle|penguin|hen|rooster|goose|swan",
+    "a cat": "cat|kitten",
+    "a dog": "dog|puppy",
+    "a house": "house|home|cottage|building|castle",
+    "flowers": "flower|rose|tulip|daisy|bouquet|iris|lily",
+}
+"""A question and what the title or keywords of a right answer hold (a regular expression)."""
+
+INFO = CollectionInfo(
+    name="Demonstration collection",
+    description="Paintings, objects, photographs of space and drawings, all free to use: museum "
+    "works from New York and Seoul, NASA's photographs, and drawings of Open Clipart.",
+    rights="Every picture states its own; all are in the public domain or free to use.",
+)
+
+
+def ensure_demo() -> Path:
+    """The folder of the built demo; builds it, with its progress shown, if it is not there yet."""
+    out = settings().cache / f"demo-{_key()}"
+    if (out / MANIFEST).is_file():
+        return out
+    collection = open_collection()
+    with tqdm(total=len(collection), desc="Building the demo", unit=" pictures") as progress:
+        build(collection, embedded_encoder(), out, INFO, progress=progress)
+    return out
+
+
+def open_collection() -> FolderCollection:
+    """The demo's pictures and metadata, not built."""
+    return FolderCollection.open(
+        FOLDER / "pictures", metadata=FOLDER / "metadata.csv", fields=FOLDER / "fields.toml"
+    )
+
+
+def _key() -> str:
+    """A name that changes when the demo's pictures, the encoder or the format do."""
+    digest = hashlib.sha256(str(FORMAT_VERSION).encode())
+    for path in (FOLDER / "fields.toml", FOLDER / "SHA256SUMS", EMBEDDED / "encoder.json"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,40 @@
+"""What can go wrong, and who has to read about it.
+
+ImageSearchError            anything this project raises on purpose
+├── QueryError              a visitor's question cannot be answered; shown to the visitor as written
+├── ConfigError             a setting or an argument is wrong; the operator mends it
+├── CollectionError         the keeper's pictures or metadata cannot be used as they are
+├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
+├── EncoderError            a model cannot be had or does not do what it should
+└── ArtifactError           a built collection is missing, damaged or of another make
+
+Every message says what happened, with which value, and what to do next. Only `main()`s exit.
+"""
+
+
+class ImageSearchError(Exception):
+    """Any error of this project."""
+
+
+class QueryError(ImageSearchError):
+    """A question that cannot be answered; the text is shown to the visitor as it is."""
+
+
+class ConfigError(ImageSearchError):
+    """A setting or an argument is wrong."""
+
+
+class CollectionError(ImageSearchError):
+    """The keeper's pictures or metadata cannot be used as they are."""
+
+
+class PictureError(ImageSearchError):
+    """One picture cannot be used; the text is the reason given in rejects.csv."""
+
+
+class EncoderError(ImageSearchError):
+    """A model cannot be had, or does not do what it should."""
+
+
+class ArtifactError(ImageSearchError):
+    """A built collection is missing, damaged or of another make."""

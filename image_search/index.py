@@ -1,0 +1,117 @@
+"""Vectors → nearest rows. Knows neither pictures nor metadata.
+
+`ExactIndex` is the oracle: NumPy, every cosine in float32. `FaissIndex` is what an artifact
+carries: inner product over 16-bit floats, half the memory and, measured at 417,000 vectors, a
+third of the time of 32 bits with 998 of 1,000 results the same.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from image_search.encoder import Vectors
+from image_search.errors import ArtifactError
+
+Rows = NDArray[np.int64]
+
+KIND = "IndexScalarQuantizer(QT_fp16)"
+METRIC = "inner_product"
+
+
+class Index(Protocol):
+    """Anything that finds the rows whose vectors are nearest to a query's."""
+
+    def __len__(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+        """Rows and their cosines, best first, ties by row; k of them or as many as there are.
+
+        `vector` is (dim,) and of unit length. Raises ValueError for another shape or k < 1.
+        """
+
+
+class ExactIndex:
+    """Every cosine, computed."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def dim(self) -> int:
+        return int(self._vectors.shape[1])
+
+    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+        k = _checked(self, vector, k)
+        scores = self._vectors @ vector
+        rows = np.argsort(-scores, kind="stable")[:k]
+        return rows, scores[rows]
+
+
+class FaissIndex:
+    """Every inner product over 16-bit floats, by FAISS."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, dim: int) -> "FaissIndex":
+        """An empty index for unit vectors of `dim` numbers."""
+        return cls(
+            faiss.IndexScalarQuantizer(
+                dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+            )
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "FaissIndex":
+        """The index in a file. Raises ArtifactError if it is none."""
+        try:
+            return cls(faiss.read_index(str(path)))
+        except RuntimeError as error:  # what FAISS throws for anything at all
+            raise ArtifactError(f"The index {path} cannot be read: {error}.") from None
+
+    def add(self, vectors: Vectors) -> None:
+        """Append (n, dim) unit vectors as the next n rows."""
+        self._index.add(np.ascontiguousarray(vectors))
+
+    def write(self, path: Path) -> None:
+        faiss.write_index(self._index, str(path))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        return int(self._index.d)
+
+    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+        k = _checked(self, vector, k)
+        # Said in each thread that searches: OpenMP keeps the number per thread, and with more
+        # than one, searches that run side by side wait for each other.
+        faiss.omp_set_num_threads(1)
+        scores, rows = self._index.search(vector[None, :], k)
+        order = np.lexsort((rows[0], -scores[0]))
+        return rows[0][order], scores[0][order]
+
+
+def recall(index: Index, exact: Index, queries: Vectors, k: int = 10) -> float:
+    """The share of the exact k nearest rows that an index finds, over (q, dim) queries."""
+    found = [
+        len(set(index.search(query, k)[0]) & set(exact.search(query, k)[0])) for query in queries
+    ]
+    return float(np.sum(found) / (len(queries) * min(k, len(exact))))
+
+
+def _checked(index: Index, vector: Vectors, k: int) -> int:
+    if vector.shape != (index.dim,):
+        raise ValueError(f"a query is one vector of {index.dim} numbers, not {vector.shape}")
+    if k < 1:
+        raise ValueError(f"k is {k}, and at least 1 result has to be asked for")
+    return min(k, len(index))

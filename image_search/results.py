@@ -1,0 +1,114 @@
+"""What a search found: hits in order, what the visitor must be told, a sheet of pictures."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One picture that was found."""
+
+    id: str
+    score: float
+    """Cosine of query and picture, -1 to 1, higher is nearer."""
+    rank: int
+    """1 is the nearest."""
+    metadata: dict[str, Any]
+    """The fields of the picture; None where nothing is known."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """The hits of one search, best first."""
+
+    query: str
+    """What was asked, in words; for a picture, that it was one."""
+    hits: list[Hit]
+    notices: list[str] = field(default_factory=list)
+    """Sentences for the visitor, such as that a long text was cut."""
+    seconds: float = 0.0
+    """Time taken to encode the query and search."""
+    artifact_version: str = ""
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, place: int) -> Hit:
+        return self.hits[place]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        return {
+            "query": self.query,
+            "artifact_version": self.artifact_version,
+            "seconds": round(self.seconds, 4),
+            "notices": self.notices,
+            "hits": [
+                {
+                    "rank": hit.rank,
+                    "id": hit.id,
+                    "score": round(hit.score, 4),
+                    "metadata": hit.metadata,
+                }
+                for hit in self.hits
+            ],
+        }
+
+
+CELL = 256
+"""Side of a cell of a sheet, in pixels: a thumbnail's longest side."""
+MARGIN = 16
+CAPTION = 36
+
+
+def sheet(
+    results: Results, thumbnail: Callable[[str], bytes], title: str, columns: int = 3
+) -> Image.Image:
+    """The pictures of a search in a grid under its title, each with its rank, caption and score.
+
+    `thumbnail` gives a picture file by id; `title` is drawn above. Made for paper: ink on white.
+    """
+    count = max(1, len(results))
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    head = 56
+    width = columns * (CELL + MARGIN) + MARGIN
+    height = head + rows * (CELL + CAPTION + MARGIN) + MARGIN
+    page = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text(
+        (MARGIN, MARGIN), _fit(draw, title, _font(24), width - 2 * MARGIN), "black", _font(24)
+    )
+    for place, hit in enumerate(results):
+        left = MARGIN + place % columns * (CELL + MARGIN)
+        top = head + place // columns * (CELL + CAPTION + MARGIN)
+        with Image.open(BytesIO(thumbnail(hit.id))) as picture:
+            page.paste(
+                picture.convert("RGB"),
+                (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2),
+            )
+        caption = _fit(draw, f"{hit.rank}  {hit.metadata.get('title') or hit.id}", _font(13), CELL)
+        draw.text((left, top + CELL + 4), caption, "black", _font(13))
+        draw.text((left, top + CELL + 20), f"{hit.score:.3f}", "#666666", _font(11))
+    return page
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
+    """The text on one line, with … where it would be wider than `width` pixels."""
+    text = " ".join(text.split())
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(f"{text}…", font) > width:
+        text = text[:-1]
+    return f"{text}…"

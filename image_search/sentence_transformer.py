@@ -1,0 +1,215 @@
+"""A CLIP model of the Hub, through sentence-transformers: what a collection is built with.
+
+Needs torch and sentence-transformers (requirements-build.txt). Knows nothing of ONNX; what
+serving needs is made from it in `image_search.export`.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from image_search.encoder import Preprocessing, Vectors, unit
+from image_search.errors import EncoderError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DEFAULT_MODEL = "clip-ViT-B-32"
+
+TWO_WAYS = (
+    "Either install what it needs (pip install -r requirements-build.txt) on a machine that "
+    "reaches the Hugging Face Hub, or build with the encoder that comes along: --model embedded."
+)
+
+
+class SentenceTransformerEncoder:
+    """A CLIP model by name (`name[@revision]`) or folder, on the best device at hand.
+
+    `clip-ViT-B-32` and `openai/clip-vit-base-patch32` and their kin are understood. Pictures go
+    through our own preprocessing, read from the model's, so that a query meets the same one;
+    `image_search.export` checks it against the model's own. bfloat16 on a GPU, float32 elsewhere.
+    Raises EncoderError if it cannot be had, with the ways on.
+    """
+
+    def __init__(self, model: str = DEFAULT_MODEL, device: str | None = None) -> None:
+        location, self.revision = _resolve(model)
+        self.name = model.partition("@")[0] if not Path(model).is_dir() else Path(model).name
+        try:
+            import torch
+            from sentence_transformers import SentenceTransformer
+            from transformers import CLIPModel
+        except ImportError as error:
+            raise EncoderError(
+                f"The model {model} needs {error.name}, which is not installed. {TWO_WAYS}"
+            ) from None
+        self.device = device or _best_device()
+        try:
+            self.model = SentenceTransformer(location, device=self.device)
+        except (OSError, ValueError, KeyError) as error:
+            raise EncoderError(
+                f"The model {model} could not be loaded: {_first_line(error)}. {TWO_WAYS}"
+            ) from None
+        module: Any = self.model[0]
+        self.clip: Any = getattr(module, "model", None)
+        kind = type(self.clip)
+        if not issubclass(kind, CLIPModel):
+            raise EncoderError(
+                f"The model {model} is a {kind.__name__}, not a CLIP with a tower for texts "
+                f"and one for pictures. Try {DEFAULT_MODEL} or openai/clip-vit-base-patch16."
+            )
+        self.tokenizer: Any = module.processor.tokenizer
+        self.max_tokens = int(self.clip.config.text_config.max_position_embeddings)
+        self.preprocessing = _preprocessing(module.processor.image_processor)
+        self.dim = int(self.clip.config.projection_dim)
+        self.batch_size = 32 if self.device == "cpu" else 512
+        self._dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
+        self.clip.to(self._dtype)
+        torch.set_num_threads(os.cpu_count() or 1)
+
+    def encode_texts(self, texts: list[str]) -> Vectors:
+        """(n, dim) unit vectors."""
+        return self._encode(texts, self._text_features)
+
+    def encode_images(self, pictures: list[Image.Image]) -> Vectors:
+        """(n, dim) unit vectors; pictures of any mode, transparency on white."""
+        return self._encode(pictures, self._image_features)
+
+    def read_part(self, text: str) -> str:
+        encoding = self.tokenizer(
+            text, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True
+        )
+        full = self.tokenizer(text)
+        if len(full["input_ids"]) <= self.max_tokens:
+            return text
+        return text[: max(end for _, end in encoding["offset_mapping"])]
+
+    def original(self) -> "Original":
+        """The same model through sentence-transformers' own preprocessing, to compare with."""
+        return Original(self.model)
+
+    def _encode(self, items: list[Any], features: Any) -> Vectors:
+        import torch
+
+        rows = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(items), self.batch_size):
+            with torch.inference_mode():
+                output = features(items[start : start + self.batch_size])
+            rows.append(output.pooler_output.float().cpu().numpy())
+        return unit(np.concatenate(rows))
+
+    def _text_features(self, texts: list[str]) -> Any:
+        tokens = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+        )
+        return self.clip.get_text_features(**tokens.to(self.device))
+
+    def _image_features(self, pictures: list[Image.Image]) -> Any:
+        import torch
+
+        pixels: torch.Tensor = torch.from_numpy(
+            np.stack([self.preprocessing(picture) for picture in pictures])
+        )
+        return self.clip.get_image_features(pixels.to(self.device, self._dtype))
+
+
+class Original:
+    """A model as sentence-transformers runs it."""
+
+    def __init__(self, model: "SentenceTransformer") -> None:
+        self._model = model
+
+    def encode_texts(self, texts: list[str]) -> Vectors:
+        return unit(self._model.encode(texts, convert_to_numpy=True))
+
+    def encode_images(self, pictures: list[Image.Image]) -> Vectors:
+        return unit(self._model.encode(pictures, convert_to_numpy=True))
+
+
+def _resolve(model: str) -> tuple[str, str]:
+    """Where a model lies and its revision: (local folder, commit on the Hub or hash of the files).
+
+    Asks the Hub once, with a short time limit; left to themselves the libraries would retry for
+    over a minute before they say that there is no network.
+    """
+    if Path(model).is_dir():
+        return model, _folder_revision(Path(model))
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name, _, wanted = model.partition("@")
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        try:
+            revision = HfApi().model_info(repository, revision=wanted or None, timeout=15).sha
+            folder = snapshot_download(repository, revision=revision, ignore_patterns=_NOT_NEEDED)
+        except (httpx2.HTTPError, ConnectionError, LocalEntryNotFoundError):
+            # No network: an earlier download serves as well, its folder is named by its commit.
+            folder = snapshot_download(repository, revision=wanted or None, local_files_only=True)
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+        raise EncoderError(
+            f"There is no model {model} on the Hugging Face Hub, or it is not open to you. Check "
+            f"the name ({DEFAULT_MODEL} is one) and, for a private one, the token HF_TOKEN."
+        ) from None
+    except (LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError):
+        raise EncoderError(
+            f"The Hugging Face Hub is out of reach, so the model {model} cannot be had. {TWO_WAYS}"
+        ) from None
+    except HfHubHTTPError as error:
+        raise EncoderError(
+            f"The Hugging Face Hub refused the model {model}: {_first_line(error)}. {TWO_WAYS}"
+        ) from None
+    return folder, Path(folder).name
+
+
+_NOT_NEEDED = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*"]
+"""Copies of the weights for other frameworks."""
+
+
+def _folder_revision(folder: Path) -> str:
+    """A hash over a model's files, for one that lies in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:40]
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _preprocessing(processor: Any) -> Preprocessing:
+    """What a CLIP image processor does, in our words. Raises EncoderError for another kind."""
+    size, crop = processor.size, processor.crop_size
+    if not (processor.do_center_crop and "shortest_edge" in size):
+        raise EncoderError(
+            f"This model prepares pictures in a way that is not known here (size {size}, crop "
+            f"{crop}). Try {DEFAULT_MODEL} or openai/clip-vit-base-patch16."
+        )
+    return Preprocessing(
+        size=int(crop["height"]),
+        fit="crop",
+        resample=Image.Resampling(int(processor.resample)).name.lower(),
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")

@@ -1,0 +1,77 @@
+"""The web server: pictures by id, health, and the page. Knows HTTP; searching is Searcher's."""
+
+import os
+import socket
+
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import Response
+
+from image_search import images
+from image_search.errors import ConfigError
+from image_search.search import Searcher
+from image_search.settings import settings
+
+# A picture's address names the version of the collection, so what lies there never changes.
+CACHE = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+def create_app(searcher: Searcher) -> FastAPI:
+    """The whole application for one collection."""
+    # Gradio must not report anything to anyone; it reads this when it is imported.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    from image_search.ui import page
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/healthz")
+    def health() -> dict[str, str | int]:
+        return {"status": "ok", "pictures": len(searcher.artifact)}
+
+    @app.get("/thumbnails/{id:path}")
+    def thumbnail(id: str) -> Response:
+        return _file(searcher.thumbnail(id), id)
+
+    @app.get("/pictures/{id:path}")
+    def picture(id: str) -> Response:
+        return _file(searcher.picture(id), id)
+
+    gr.mount_gradio_app(
+        app,
+        page.build(searcher),
+        path="/",
+        css=page.CSS,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        ssr_mode=False,
+        max_file_size=settings().max_upload_mb * 1024 * 1024,
+    )
+    return app
+
+
+def serve(searcher: Searcher) -> None:
+    """Serve the page until it is stopped. Raises ConfigError if the port is taken."""
+    host, port = settings().host, settings().port
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise ConfigError(
+            f"Port {port} of {host} cannot be used ({error.strerror}). "
+            "Choose another with IMAGE_SEARCH_PORT."
+        ) from None
+    app = create_app(searcher)
+    port = listener.getsockname()[1]
+    print(f"Open http://{host}:{port} in a browser. Ctrl+C stops it.", flush=True)
+    config = uvicorn.Config(app, log_level="warning")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _file(data: bytes | None, id: str) -> Response:
+    if data is None:
+        raise HTTPException(404, f"This collection has no picture {id!r}.")
+    return Response(data, media_type=images.media_type(data), headers=CACHE)

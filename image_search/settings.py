@@ -1,0 +1,62 @@
+"""Every setting, its environment variable and its help: the only reader of the environment."""
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from image_search.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's folder: assets/ and the demo's cache lie in it."""
+
+
+class Settings(BaseSettings):
+    """What an operator may set, each as IMAGE_SEARCH_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="IMAGE_SEARCH_", frozen=True, extra="ignore")
+
+    artifact: str | None = Field(
+        default=None, description="The built collection to serve: a folder. Unset: the demo."
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address to listen on. The default is this machine alone: nobody is "
+        "asked who they are yet, so whoever reaches the address can search.",
+    )
+    port: int = Field(
+        default=7860, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
+    )
+    cache: Path = Field(
+        default=ROOT / ".cache",
+        description="Where the demo is kept once it is built; may be deleted.",
+    )
+    results: int = Field(
+        default=60, ge=1, le=200, description="How many pictures the page shows for a search."
+    )
+    max_upload_mb: int = Field(
+        default=20,
+        ge=1,
+        le=200,
+        description="The largest picture file that may be searched with, in MB.",
+    )
+    max_pixels: int = Field(
+        default=178_956_970,
+        ge=1_000_000,
+        description="The largest picture that is decoded, in pixels (width times height). "
+        "The default is the size from which Pillow calls a picture a decompression bomb.",
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once. Raises ConfigError that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = (
+            f"IMAGE_SEARCH_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg'].lower()}."
+            for e in error.errors()
+        )
+        raise ConfigError(" ".join(lines)) from None

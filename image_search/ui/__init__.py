@@ -1,0 +1,1 @@
+"""The page: layout and wiring. Handlers are plain functions."""

@@ -1,0 +1,158 @@
+"""The search page: a field, a picture to search with, and the pictures that were found."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from image_search import images
+from image_search.demo import PROMPTS
+from image_search.errors import PictureError, QueryError
+from image_search.results import Hit
+from image_search.search import Searcher
+from image_search.settings import settings
+
+WARNING = (
+    "**For research, not for decisions.** The ranking comes from a machine that has not been "
+    "tested on this collection. It finds something for any words at all, carries the prejudice of "
+    "its time and ours, and understands English only. Never use it to watch or identify people. "
+    "CLIP's authors put use outside research "
+    "[out of scope](https://github.com/openai/CLIP/blob/main/model-card.md)."
+)
+
+CSS = """
+.gradio-container { max-width: 1200px !important; margin: 0 auto; }
+#warning { border-left: 3px solid var(--color-accent); padding: 0 0 0 .75rem; }
+#warning p { margin: .25rem 0; }
+"""
+
+
+def build(searcher: Searcher) -> gr.Blocks:
+    """The page of one collection, not yet served."""
+    manifest = searcher.artifact.manifest
+    notice = searcher.artifact.encoder_spec().notice
+    page: gr.Blocks
+    with gr.Blocks(
+        title=manifest.collection.name, analytics_enabled=False, delete_cache=(3600, 3600)
+    ) as page:
+        gr.Markdown(_head(searcher))
+        gr.Markdown(f"{WARNING}\n\n{notice or ''}", elem_id="warning")
+        with gr.Row(equal_height=True):
+            words = gr.Textbox(
+                label="What are you looking for?",
+                placeholder="A few English words, for example: a musical instrument",
+                scale=4,
+                lines=1,
+                max_lines=1,
+                autofocus=True,
+            )
+            search = gr.Button("Search", variant="primary", scale=1, min_width=120)
+        with gr.Accordion("Search with a picture instead", open=False):
+            picture = gr.Image(
+                label="A picture to search with; it is not kept",
+                sources=["upload", "clipboard"],
+                type="filepath",
+                height=220,
+            )
+            # Gradio would open the file itself, with formats and errors of its own.
+            picture.preprocess = _path  # type: ignore[method-assign]
+            by_picture = gr.Button("Search with this picture")
+        gr.Examples(
+            [[prompt] for prompt in PROMPTS],
+            words,
+            label="For example",
+            api_visibility="private",
+            cache_examples=False,
+            elem_id="examples",
+        )
+        message = gr.Markdown(elem_id="message")
+        found = gr.Gallery(
+            label="Pictures",
+            show_label=False,
+            columns=5,
+            object_fit="contain",
+            height="auto",
+            elem_id="found",
+            interactive=False,
+            buttons=["fullscreen"],
+        )
+        outputs: list[Any] = [message, found]
+        gr.on(
+            [words.submit, search.click],
+            partial(search_words, searcher),
+            words,
+            outputs,
+            api_name="search",
+            concurrency_limit=4,
+        )
+        by_picture.click(
+            partial(search_picture, searcher),
+            picture,
+            outputs,
+            api_name="search_picture",
+            concurrency_limit=2,
+        )
+    return page
+
+
+def search_words(searcher: Searcher, words: str, request: gr.Request) -> tuple[str, list[Any]]:
+    """A sentence about the result, and (address, caption) of every picture."""
+    return _search(searcher, request, text=words)
+
+
+def search_picture(
+    searcher: Searcher, path: str | None, request: gr.Request
+) -> tuple[str, list[Any]]:
+    """The same for a picture file."""
+    if path is None:
+        raise gr.Error("Choose or paste a picture first.", print_exception=False)
+    try:
+        image = images.decode(Path(path).read_bytes(), max_pixels=settings().max_pixels)
+    except PictureError as error:
+        raise gr.Error(
+            f"This file cannot be searched with: {error}.", print_exception=False
+        ) from None
+    return _search(searcher, request, image=image)
+
+
+def _search(searcher: Searcher, request: gr.Request, **query: Any) -> tuple[str, list[Any]]:
+    try:
+        results = searcher.search(**query, k=settings().results)
+    except QueryError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    assert request.request is not None  # a handler always has one
+    base = str(request.request.base_url).rstrip("/")
+    version = searcher.artifact.version[:12]
+    gallery = [(f"{base}{thumbnail_path(hit.id, version)}", caption(hit)) for hit in results]
+    lines = [f"The {len(results):,} nearest pictures to **{_plain(results.query)}**."]
+    return "\n\n".join([*(_plain(notice) for notice in results.notices), *lines]), gallery
+
+
+def thumbnail_path(id: str, version: str) -> str:
+    """The address of a small picture; the version in it lets a browser keep it for long."""
+    return f"/thumbnails/{quote(id, safe='')}?v={version}"
+
+
+def caption(hit: Hit) -> str:
+    """What stands under a picture: its title and its score."""
+    title = hit.metadata.get("title") or hit.id.rpartition("/")[2]
+    return f"{title} · {hit.score:.2f}"
+
+
+def _head(searcher: Searcher) -> str:
+    collection = searcher.artifact.manifest.collection
+    lines = [f"# {_plain(collection.name)}", f"{len(searcher.artifact):,} pictures."]
+    if collection.description:
+        lines.insert(1, _plain(collection.description))
+    return "\n\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: what a visitor or a record says is never markup."""
+    return "".join(f"&#{ord(c)};" if not (c.isalnum() or c in " .,:;?'’“”") else c for c in text)
+
+
+def _path(payload: Any) -> str | None:
+    return payload.path if payload else None

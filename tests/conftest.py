@@ -1,0 +1,94 @@
+"""What several tests start from."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import colour_encoder
+import pytest
+from PIL import Image
+
+import image_search
+from image_search.build import build
+from image_search.collection import FolderCollection
+from image_search.encoder import OnnxEncoder
+from image_search.search import Searcher
+
+# Mean colours whose cosines with "red" differ: 1, .894, .707, 0, 0.
+PICTURES = {
+    "warm/red.png": (255, 0, 0),
+    "warm/orange.png": (255, 127, 0),
+    "warm/yellow.png": (255, 255, 0),
+    "cold/green.png": (0, 255, 0),
+    "cold/blue.png": (0, 0, 255),
+}
+
+METADATA = """\
+file_name,title,year,keywords,source_url
+warm/red.png,A red thing,1872,fire; blood,https://example.org/1
+warm/orange.png,An orange,1888,fruit; food,https://example.org/2
+cold/blue.png,"The sea, at noon",1900,sea,https://example.org/3
+"""
+
+
+@pytest.fixture(scope="session")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> OnnxEncoder:
+    """The encoder that knows colours."""
+    return OnnxEncoder(colour_encoder.write(tmp_path_factory.mktemp("colours")), threads=2)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of five plain pictures with metadata for three of them."""
+    return write_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def built(pictures: Path, colours: OnnxEncoder, tmp_path: Path) -> Path:
+    """The artifact of these pictures, for a test that may damage it."""
+    return build_folder(pictures, colours, tmp_path / "built")
+
+
+@pytest.fixture(scope="session")
+def searcher(tmp_path_factory: pytest.TempPathFactory, colours: OnnxEncoder) -> Searcher:
+    """The same, opened, for tests that only read."""
+    folder = tmp_path_factory.mktemp("searcher")
+    return image_search.open(
+        build_folder(write_pictures(folder / "pictures"), colours, folder / "built")
+    )
+
+
+@pytest.fixture(scope="session")
+def demo() -> Searcher:
+    """The demo with the embedded encoder, built once on this machine."""
+    from image_search.demo import ensure_demo
+
+    return image_search.open(ensure_demo())
+
+
+@pytest.fixture(scope="session")
+def random_clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
+    """Folders with a randomly initialised CLIP, made once each: small or of genuine size."""
+    import random_clip
+
+    made: dict[bool, Path] = {}
+
+    def make(small: bool) -> Path:
+        if small not in made:
+            made[small] = random_clip.save(tmp_path_factory.mktemp("clip") / "random-clip", small)
+        return made[small]
+
+    return make
+
+
+def write_pictures(folder: Path) -> Path:
+    for name, colour in PICTURES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (48, 32), colour).save(path)
+    (folder / "metadata.csv").write_text(METADATA, encoding="utf-8")
+    return folder
+
+
+def build_folder(folder: Path, encoder: OnnxEncoder, out: Path) -> Path:
+    build(FolderCollection.open(folder), encoder, out)
+    return out

@@ -1,0 +1,233 @@
+"""From a folder to an artifact: every file accounted for, resumed after a stop, the same twice."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import odd_files
+import pytest
+from conftest import build_folder
+from PIL import Image
+
+import image_search
+from image_search import build as build_module
+from image_search.artifact import Artifact, CollectionInfo, verify
+from image_search.build import build
+from image_search.collection import FolderCollection
+from image_search.encoder import OnnxEncoder
+from image_search.errors import ArtifactError, CollectionError
+
+
+def rejects_of(out: Path) -> dict[str, str]:
+    with (out / "rejects.csv").open(encoding="utf-8", newline="") as file:
+        return {row["id"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def test_every_file_is_a_row_or_a_reject(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    odd = odd_files.make_odd_files(pictures / "odd")
+    out = build_folder(pictures, colours, tmp_path / "out")
+    ids = set(Artifact.open(out).catalogue.ids)
+    rejects = rejects_of(out)
+    assert not ids & set(rejects)
+    for name, reason in odd.items():
+        if reason is None:
+            assert f"odd/{name}" in ids, f"{name} should have become a row"
+        else:
+            assert rejects[f"odd/{name}"].startswith(reason)
+    assert rejects["metadata.csv"]
+    assert sum(Artifact.open(out).manifest.rejects.values()) == len(rejects)
+    assert verify(out) == []
+
+
+def test_two_builds_have_the_same_vectors_and_files(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    first, second = (
+        Artifact.open(build_folder(pictures, colours, tmp_path / name)) for name in ("a", "b")
+    )
+    assert first.vectors().tobytes() == second.vectors().tobytes()
+    assert first.catalogue.ids == second.catalogue.ids
+    differing = {
+        name
+        for name, info in first.manifest.files.items()
+        if second.manifest.files[name].sha256 != info.sha256
+    }
+    assert differing == set()
+
+
+def test_vectors_are_of_length_one_and_in_the_order_of_the_index(built: Path) -> None:
+    artifact = Artifact.open(built)
+    vectors = artifact.vectors()
+    assert vectors.shape == (5, 3)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+    for row, vector in enumerate(vectors):
+        assert artifact.index.search(vector, 1)[0].tolist() == [row]
+
+
+class Stopped(Exception):
+    """A build that is interrupted."""
+
+
+class StopAfter:
+    """A progress that stops the build once enough pictures were dealt with."""
+
+    def __init__(self, pictures: int) -> None:
+        self.left = pictures
+
+    def update(self, n: int) -> None:
+        self.left -= n
+        if self.left < 0:
+            raise Stopped
+
+
+class Counting:
+    """The colour encoder, counting what it encodes."""
+
+    def __init__(self, encoder: OnnxEncoder) -> None:
+        self.encoder = encoder
+        self.encoded = 0
+
+    def __call__(self, pictures: list[Image.Image]) -> np.ndarray:
+        self.encoded += len(pictures)
+        return OnnxEncoder.encode_images(self.encoder, pictures)
+
+
+def test_a_stopped_build_goes_on_where_it_was(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "PART", 2)
+    collection, out = FolderCollection.open(pictures), tmp_path / "out"
+    with pytest.raises(Stopped):
+        build(collection, colours, out, progress=StopAfter(3))
+    assert not out.exists()
+    counting = Counting(colours)
+    monkeypatch.setattr(colours, "encode_images", counting)
+    build(collection, colours, out)
+    assert counting.encoded == 3 + 5  # of five pictures two were done; five compare the export
+    assert Artifact.open(out).manifest.parts == [2, 2, 1]
+    assert verify(out) == []
+    undisturbed = tmp_path / "undisturbed"
+    build(collection, colours, undisturbed)
+    assert Artifact.open(out).vectors().tobytes() == Artifact.open(undisturbed).vectors().tobytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_changed_picture_is_not_taken_from_the_stopped_build(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_module, "PART", 2)
+    out = tmp_path / "out"
+    with pytest.raises(Stopped):
+        build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
+    Image.new("RGB", (50, 50), "red").save(pictures / "cold/blue.png")
+    build(FolderCollection.open(pictures), colours, out)
+    assert image_search.open(out).search("blue", k=1)[0].score < 0.1
+
+
+@pytest.mark.slow
+def test_a_killed_build_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """The real program, killed for good at three moments, then run to the end."""
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(60):
+        pixels = generator.integers(0, 255, (300, 400, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    command = [sys.executable, "build_index.py", str(folder), "--out", str(out)]
+    command += ["--model", "embedded"]
+    for seconds in (1.5, 2.5, 3.5):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert not out.exists() or verify(out) == []
+    subprocess.run(command, check=True, capture_output=True)
+    assert verify(out) == []
+    assert len(Artifact.open(out)) == 60
+
+
+def test_building_again_replaces_the_collection_whole(
+    pictures: Path, colours: OnnxEncoder, built: Path
+) -> None:
+    (pictures / "warm/red.png").unlink()
+    build(FolderCollection.open(pictures), colours, built)
+    assert Artifact.open(built).catalogue.row("warm/red.png") is None
+    assert verify(built) == []
+
+
+def test_a_folder_with_something_else_is_never_written_over(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "chapter-1.txt").write_text("years of work")
+    with pytest.raises(ArtifactError, match="not a built collection; nothing was written over"):
+        build(FolderCollection.open(pictures), colours, out)
+    assert (out / "chapter-1.txt").read_text() == "years of work"
+
+
+def test_a_folder_without_a_single_good_picture_is_an_error_with_the_reason(
+    colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(CollectionError, match="None of the 1 files .* a.jpg: damaged"):
+        build(FolderCollection.open(folder), colours, tmp_path / "out")
+
+
+def test_a_picture_is_stored_no_larger_than_asked(colours: OnnxEncoder, tmp_path: Path) -> None:
+    from io import BytesIO
+
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    Image.new("RGB", (3000, 1500), "red").save(folder / "large.jpg")
+    build(FolderCollection.open(folder), colours, out, max_side=600)
+    with Image.open(BytesIO(Artifact.open(out).picture(0))) as picture:
+        assert picture.size == (600, 300)
+    with Image.open(BytesIO(Artifact.open(out).thumbnail(0))) as thumbnail:
+        assert thumbnail.size == (256, 128)
+
+
+def test_the_articles_own_steps_read_the_artifact(built: Path) -> None:
+    """load_dataset, add_faiss_index, get_nearest_examples: the same order as ours."""
+    from datasets import disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    dataset = load_dataset(str(built), split="train")
+    assert dataset.column_names[:2] == ["id", "image"]
+    assert dataset.features["embeddings"].length == 3
+    assert dataset[0]["image"].size == (48, 32)
+    assert dataset[4]["keywords"] == ["fire", "blood"] or dataset[4]["keywords"] is None
+    dataset.add_faiss_index(column="embeddings")
+    opened = image_search.open(built)
+    query = opened.encoder.encode_texts(["red"])[0]
+    _, examples = dataset.get_nearest_examples("embeddings", query, k=5)
+    assert examples["id"] == [hit.id for hit in opened.search("red", k=5)]
+
+
+def test_the_card_says_what_the_collection_is(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    info = CollectionInfo(name='Plain "colours"', description="Five squares.", rights="CC0")
+    out = tmp_path / "out"
+    build(FolderCollection.open(pictures), colours, out, info)
+    text = (out / "README.md").read_text(encoding="utf-8")
+    for expected in (
+        'pretty_name: "Plain \\"colours\\""',
+        "data/train-*.parquet",
+        "Five squares.",
+        "5 pictures",
+        "`colours`",
+        "Knows five colours.",
+        "CC0",
+        "| title | text | title |",
+    ):
+        assert expected in text

@@ -1,0 +1,112 @@
+"""Searching, with an encoder whose scores are known."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from image_search.errors import QueryError
+from image_search.results import sheet
+from image_search.search import Searcher
+
+
+def test_words_find_their_colour_with_known_scores(searcher: Searcher) -> None:
+    results = searcher.search("Red", k=3)
+    assert [(hit.rank, hit.id) for hit in results] == [
+        (1, "warm/red.png"),
+        (2, "warm/orange.png"),
+        (3, "warm/yellow.png"),
+    ]
+    assert [hit.score for hit in results] == pytest.approx([1, 0.895, 0.707], abs=1e-3)
+
+
+def test_a_hit_carries_every_field(searcher: Searcher) -> None:
+    known, unknown = searcher.search("red", k=3)[0], searcher.search("red", k=3)[2]
+    assert known.metadata == {
+        "title": "A red thing",
+        "year": 1872,
+        "keywords": ["fire", "blood"],
+        "source_url": "https://example.org/1",
+        "folder": "warm",
+    }
+    assert unknown.metadata["title"] is None
+    assert unknown.metadata["folder"] == "warm"
+
+
+def test_a_picture_of_any_mode_finds_itself(searcher: Searcher) -> None:
+    blue = Image.new("RGBA", (300, 20), (0, 0, 255, 255))
+    hit = searcher.search(image=blue, k=1)[0]
+    assert (hit.id, hit.score) == ("cold/blue.png", pytest.approx(1, abs=1e-3))
+    nothing = Image.new("RGBA", (9, 9), (255, 0, 0, 0))  # wholly transparent: white
+    assert searcher.search(image=nothing, k=5)[0].score == pytest.approx(0.816, abs=1e-3)
+
+
+def test_more_than_there_are_gives_all(searcher: Searcher) -> None:
+    assert len(searcher.search("red", k=100)) == 5
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\x00\x07\n", None])
+def test_nothing_to_search_for_is_said(searcher: Searcher, text: str | None) -> None:
+    with pytest.raises(QueryError, match="Type what you are looking for"):
+        searcher.search(text)
+
+
+def test_ten_thousand_characters_are_refused_with_their_number(searcher: Searcher) -> None:
+    with pytest.raises(QueryError, match="10,000 characters"):
+        searcher.search("x" * 10_000)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1001])
+def test_a_senseless_number_of_results_is_refused(searcher: Searcher, k: int) -> None:
+    with pytest.raises(QueryError, match="Between 1 and 1,000"):
+        searcher.search("red", k=k)
+
+
+def test_words_and_a_picture_at_once_are_refused(searcher: Searcher) -> None:
+    with pytest.raises(QueryError, match="not with both"):
+        searcher.search("red", image=Image.new("RGB", (9, 9)))
+
+
+def test_a_text_over_the_limit_is_cut_and_the_visitor_told(searcher: Searcher) -> None:
+    results = searcher.search("red green blue red green blue red green blue blue", k=1)
+    assert results.notices[0] == (
+        "That is more than the model can read. It searched for: "
+        "“red green blue red green blue red green”."
+    )
+    assert searcher.search("red green", k=1).notices == []
+
+
+def test_control_characters_are_as_good_as_blanks(searcher: Searcher) -> None:
+    assert searcher.search("\x00red\n\t", k=1).query == "red"
+
+
+def test_what_is_close_to_nothing_is_said(searcher: Searcher) -> None:
+    # The threshold of so small a collection is high; "wood" is a word it does not know.
+    assert searcher.search("wood blue", k=1).notices == []
+    assert searcher.search("wood", k=1)[0].score < searcher.artifact.manifest.no_match.threshold
+    assert "Nothing here is close" in searcher.search("wood", k=1).notices[0]
+
+
+def test_results_quote_the_version_of_the_collection(searcher: Searcher) -> None:
+    results = searcher.search("red")
+    assert results.artifact_version == searcher.artifact.version
+    assert results.to_dict()["hits"][0]["id"] == "warm/red.png"
+
+
+def test_a_sheet_is_three_by_three_under_its_title(searcher: Searcher) -> None:
+    results = searcher.search("red", k=5)
+    page = sheet(results, lambda id: searcher.thumbnail(id) or b"", "red " * 99)
+    assert page.size == (3 * (256 + 16) + 16, 56 + 2 * (256 + 36 + 16) + 16)
+    first_cell_centre = (16 + 128, 56 + 128)
+    assert page.getpixel(first_cell_centre) == pytest.approx((254, 0, 0), abs=3)
+
+
+def test_searching_loads_neither_torch_nor_gradio() -> None:
+    code = (
+        "import sys, image_search.search; "
+        "print([m for m in ('torch', 'gradio', 'sentence_transformers', 'datasets') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
