@@ -1,5 +1,6 @@
 """The command line of build_index.py: says what it will do, builds, and says what it did."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -88,6 +89,13 @@ def build_index(
     from image_search.build import build, check_target
     from image_search.collection import FolderCollection
 
+    # What Pillow warns of in odd files is no line for the keeper: rejects.csv says what counts.
+    warnings.filterwarnings("ignore", module="PIL")
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(
+            f"{out} lies inside {folder}, so the next build would take it for pictures. "
+            "Name a place outside with --out."
+        )
     check_target(out)
     collection = FolderCollection.open(folder, metadata, filename_pattern, fields)
     print(
@@ -125,7 +133,7 @@ def build_index(
 
 
 def open_encoder(model: str, device: str | None = None) -> Encoder:
-    """The encoder that a name on the command line means. Raises EncoderError if it cannot be had."""
+    """The encoder that a model's name means. Raises EncoderError if it cannot be had."""
     if model == "embedded":
         if device not in (None, "cpu"):
             raise ConfigError(f"The embedded encoder runs on the CPU, not on {device!r}.")

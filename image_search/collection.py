@@ -7,20 +7,12 @@ drive a file's first bytes cost more than a thousand names), so an entry need no
     id        the path relative to the folder, with "/", in Unicode NFC
     metadata  of the table (metadata.csv, .tsv or .jsonl in the folder, or one given), then of the
               groups of the file name pattern, then `folder`: where the file lies, if not at the top
-
-A row of the table finds its file by the path in its file column; else by the base name, else by
-the base name without extension, where that is unique among the files and among the rows left over.
 """
 
-import codecs
-import csv
-import io
-import json
 import os
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -28,14 +20,14 @@ from typing import Any, Self
 from image_search.errors import CollectionError, PictureError
 from image_search.fields import RESERVED, Field, Override, Value, convert, infer, read_overrides
 from image_search.images import HEAD_BYTES, check_head
+from image_search.table import match_rows, read_table, some
 
 # A file of more bytes is not read: the largest scans have some hundred MB, videos have more.
 MAX_BYTES = 1 << 30
 
 METADATA_FILES = ("metadata.csv", "metadata.tsv", "metadata.jsonl")
-# The column that names the file, first one present; file_name is what `imagefolder` calls it.
-FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "id")
 
+_HIDDEN = "hidden: its name, or that of a folder it is in, begins with a dot"
 _READ_ALREADY = "read as metadata, not a picture"
 
 
@@ -170,10 +162,13 @@ def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:
                     if is_folder and reason is None:
                         pending.append(name + "/")
                     else:
-                        yield name + "/" * is_folder, reason
+                        hidden = _HIDDEN if "/." in f"/{name}" else None
+                        yield name + "/" * is_folder, hidden or reason
         except OSError as error:
             if not parent:
-                raise CollectionError(f"{folder} cannot be read: {error.strerror or error}.") from error
+                raise CollectionError(
+                    f"{folder} cannot be read: {error.strerror or error}."
+                ) from error
             yield parent, f"folder cannot be read: {error.strerror or error}"
 
 
@@ -181,8 +176,6 @@ def _look(item: os.DirEntry[str]) -> tuple[bool, str | None]:
     """Whether it is a folder, and why it cannot be used; opens nothing (a pipe would hang)."""
     try:
         link, is_folder = item.is_symlink(), item.is_dir()
-        if item.name.startswith("."):
-            return is_folder, "hidden: its name begins with a dot"
         if is_folder:
             return True, "link to a folder, not followed" if link else None
         if item.is_file():
@@ -242,8 +235,8 @@ def _columns(
     """The values of every column in the order of `ids`: of the table, the pattern, the folders."""
     columns: dict[str, list[Value]] = {}
     if metadata is not None:
-        file_names, table = _read_table(metadata, notices)
-        rows = _match(ids, metadata.name, file_names, notices)
+        file_names, table = read_table(metadata, notices)
+        rows = match_rows(ids, metadata.name, file_names, notices)
         for name, values in table.items():
             columns[name] = [None if row is None else values[row] for row in rows]
     if pattern is not None:
@@ -292,7 +285,7 @@ def _groups(ids: Sequence[str], pattern: str, notices: list[str]) -> dict[str, l
             f"example {names[0]!r}. It must match the whole name, extension included."
         )
     if others:
-        notices.append(_some(others, "file name", "not matched by the pattern"))
+        notices.append(some(others, "file name", "not matched by the pattern"))
     return {name: [groups.get(name) for groups in found] for name in compiled.groupindex}
 
 
@@ -306,169 +299,7 @@ def _rows(
         lost = [v for v, c in zip(columns[field.name], values, strict=True) if v and c is None]
         if lost:
             fault = f"not of the kind {field.kind!r} and left empty"
-            notices.append(_some(lost, f"value of the column {field.name!r}", fault))
+            notices.append(some(lost, f"value of the column {field.name!r}", fault))
         converted.append(values)
     names = [field.name for field in fields]
     return [dict(zip(names, row, strict=True)) for row in zip(*converted, strict=True)]
-
-
-def _some(examples: Sequence[object], noun: str, fault: str) -> str:
-    one = len(examples) == 1
-    head, _, tail = noun.partition(" of ")
-    nouns = (head if one else head + "s") + (f" of {tail}" if tail else "")
-    verb, example = ("is", "") if one else ("are", "for example ")
-    return f"{len(examples):,} {nouns} {verb} {fault}: {example}{examples[0]!r}"
-
-
-# Tables
-
-
-def _match(
-    ids: Sequence[str], table: str, file_names: Sequence[Value], notices: list[str]
-) -> list[int | None]:
-    """For every id the row of the table that is about it."""
-    names = [unicodedata.normalize("NFC", str(name or "").strip()) for name in file_names]
-    paths = [re.sub(r"^(\./+)+", "", name.replace("\\", "/")) for name in names]
-    known, rows = set(ids), dict[str, int]()
-    left: list[int] = []
-    doubled: list[str] = []
-    for row, (name, path) in enumerate(zip(names, paths, strict=True)):
-        id = name if name in known else path  # a backslash may be part of the name after all
-        if id not in known:
-            left.append(row)
-        elif rows.setdefault(id, row) != row:
-            doubled.append(id)
-    for form in (_base_name, _stem):
-        files, wanted = _unique(form, ids), Counter(_base_name(paths[row]) for row in left)
-        for row in left:
-            base = _base_name(paths[row])
-            if wanted[base] == 1 and base in files and files[base] not in rows:
-                rows[files[base]] = row
-        left = sorted(set(left) - set(rows.values()))
-    if not rows:
-        example = f"it names {names[0]!r}, the folder has {ids[0]!r}" if names else "it is empty"
-        raise CollectionError(f"No row of {table} is about a file of the folder: {example}.")
-    for examples, noun, fault in (
-        ([names[row] for row in left], f"row of {table}", "for no file of the folder"),
-        (doubled, f"row of {table}", "for a file that has a row already, and passed over"),
-        ([id for id in ids if id not in rows], "file", f"without a row in {table}"),
-    ):
-        if examples:
-            notices.append(_some(examples, noun, fault))
-    return [rows.get(id) for id in ids]
-
-
-def _unique(form: Callable[[str], str], ids: Sequence[str]) -> dict[str, str]:
-    counts = Counter(map(form, ids))
-    return {form(id): id for id in ids if counts[form(id)] == 1}
-
-
-def _base_name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _stem(path: str) -> str:
-    return os.path.splitext(_base_name(path))[0]
-
-
-def _read_table(path: Path, notices: list[str]) -> tuple[list[Value], dict[str, list[Value]]]:
-    """What names the files, row by row, and the other columns."""
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl"):
-        raise CollectionError(
-            f"{path} is not metadata: it must end in .csv, .tsv or .jsonl. A spreadsheet program "
-            'writes it by "Save as", "CSV UTF-8".'
-        )
-    text = _read_text(path)
-    read = _read_jsonl if suffix == ".jsonl" else _read_csv
-    columns = read(path, text, notices)
-    by_name = {name.lower(): name for name in reversed(columns)}
-    file_column = next((by_name[name] for name in FILE_COLUMNS if name in by_name), None)
-    if file_column is None:
-        raise CollectionError(
-            f"{path} has no column that names the files. Call it file_name "
-            f"(or {', '.join(FILE_COLUMNS[1:])}); its columns are {', '.join(columns) or 'none'}."
-        )
-    return columns.pop(file_column), columns
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CollectionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encoding = "UTF-16" if utf16 else "UTF-8"
-    try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        # no guess: in the wrong code page every ü would be wrong, and nobody would be told
-        at, line = error.start, data.count(b"\n", 0, error.start) + 1
-        raise CollectionError(
-            f"{path} is not {encoding}: byte 0x{data[at]:02x} at position {at}, line {line}. "
-            'Save it as UTF-8; in Excel by "Save as", "CSV UTF-8".'
-        ) from error
-
-
-def _read_csv(path: Path, text: str, notices: list[str]) -> dict[str, list[Value]]:
-    first = re.sub('"[^"]*"', "", text[:65536].lstrip().partition("\n")[0])
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
-    short: list[int] = []
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            width = len(rows[0]) if rows else len(cells)
-            if any(cells[width:]):
-                raise CollectionError(
-                    f"{path}, line {reader.line_num}: {len(cells)} values under {width} column "
-                    f"names. A value with {delimiter!r} in it needs quotation marks around it."
-                )
-            if len(cells) < width:
-                short.append(reader.line_num)
-            rows.append(cells[:width] + [""] * (width - len(cells)))
-    except csv.Error as error:
-        raise CollectionError(
-            f"{path}, line {reader.line_num}: {error}. Look for a quotation mark that is not "
-            "closed, or not doubled within a value."
-        ) from error
-    if short:
-        notices.append(_some([f"line {n}" for n in short], f"row of {path.name}", "too short"))
-    columns: dict[str, list[Value]] = {}
-    for number, (name, *values) in enumerate(zip(*rows, strict=True), start=1):
-        if name in columns:
-            raise CollectionError(f"{path} has two columns {name!r}. Rename one of them.")
-        if name or any(values):  # spreadsheets write empty columns at the right
-            columns[name or f"column_{number}"] = [value or None for value in values]
-    return columns
-
-
-def _read_jsonl(path: Path, text: str, notices: list[str]) -> dict[str, list[Value]]:
-    columns: dict[str, list[Value]] = {}
-    rows = 0
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:  # numbers as they are written: the kind of a column is found later, from all of it
-            record = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
-        except (ValueError, RecursionError) as error:
-            raise CollectionError(f"{path}, line {number} is not JSON: {error}.") from error
-        if not isinstance(record, dict):
-            raise CollectionError(f'{path}, line {number} is not an object, {{"file_name": …}}.')
-        for name, value in record.items():
-            column = columns.setdefault(name.encode("utf-8", "replace").decode(), [])
-            column += [None] * (rows - len(column))
-            column[rows:] = [_from_json(value)]
-        rows += 1
-    return {name: column + [None] * (rows - len(column)) for name, column in columns.items()}
-
-
-def _from_json(value: Any) -> Value:
-    if isinstance(value, list):
-        return [str(text) for part in value if (text := _from_json(part))] or None
-    if isinstance(value, str):
-        return value.strip() or None
-    return None if value is None else json.dumps(value, ensure_ascii=False)

@@ -10,12 +10,12 @@ How pixels become RGB (`to_rgb`):
                          12 bits are often stored in 16, and would come out black otherwise
     I (32 bit), F        as 16 bits (I) or as 0…1 or 0…255 (F) if all values lie there; else darkest
                          to brightest; NaN is darkest, ±inf the ends of the finite values
-    a colour profile     RGB and CMYK pictures are converted to sRGB: wide-gamut scans look dull and
-                         CMYK scans garish otherwise, and what is stored anew carries no profile.
-                         A damaged profile is ignored. Grey profiles are ignored: grey stays grey.
+    a colour profile     RGB and CMYK become sRGB (wide-gamut scans look dull and CMYK scans garish
+                         otherwise); damaged profiles and those of grey pictures are ignored
 """
 
 import codecs
+import re
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from image_search.errors import PictureError
 
@@ -41,11 +41,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG200
 
 # Pillow's own limit against decompression bombs; an A0 sheet at 300 dpi has 140 million pixels.
 MAX_PIXELS = 178_956_970
-
 # How much of a file `check_head` wants to see.
 HEAD_BYTES = 1024
 
-_NOT_PICTURES: tuple[tuple[int, bytes, str], ...] = (
+_NOT_PICTURES = (
     (0, b"%PDF", "a PDF document"),
     (0, b"%!PS", "a PostScript file"),
     (0, b"\xc5\xd0\xd3\xc6", "a PostScript file"),
@@ -56,6 +55,8 @@ _NOT_PICTURES: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftyp", "a video"),
     (8, b"AVI ", "a video"),
 )
+# How decoders say that bytes are missing.
+_CUT_SHORT = re.compile("(?i)truncated|end of file|requires a buffer|not enough|only got|range$")
 _WEB_PAGES = ("<!doctype html", "<html", "<head", "<body", "<script")
 
 # Formats and modes that every browser shows as they are.
@@ -67,7 +68,6 @@ _SHOWN_AS_IS = {
     "GIF": {"L", "P", "RGB"},
 }
 
-_ORIENTATION_TAG = 0x0112
 _UPRIGHT = {  # EXIF 2.32, table 6
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,7 +84,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, max_side: int | None = Non
 
     `max_pixels` is compared with the size in the header, before any pixel is decoded. With
     `max_side` the result's longest side is at most that many pixels; large JPEGs are then decoded
-    at a fraction of their size, never below twice the result's. Raises PictureError.
+    at a fraction of their size, never below twice the result's. Raises PictureError; but pixels
+    overwritten within a WebP, HEIF, AVIF, BMP or TIFF, which have no checksums, can go unseen.
     """
     image = _open(data)
     width, height = image.size
@@ -96,6 +97,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, max_side: int | None = Non
             fraction = 2 * max_side / max(width, height)
             if fraction < 1:  # only JPEG does something here
                 image.draft(None, (ceil(width * fraction), ceil(height * fraction)))
+        if image.format == "PNG":  # load() passes over the checksums of the pixels
+            _open(data).verify()
         image.load()
         rgb = to_rgb(image)
         if max_side is not None:
@@ -120,9 +123,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK":
         return _to_srgb(image, image.info) or image.convert("RGB")
     if image.mode.startswith("I;16"):
-        rgb = _grey(_from_16_bits(np.asarray(image)))
+        rgb = Image.fromarray(_from_16_bits(np.asarray(image))).convert("RGB")
     elif image.mode in ("I", "F"):
-        rgb = _grey(_from_numbers(np.asarray(image), image.mode))
+        grey = _from_numbers(np.asarray(image), image.mode)
+        rgb = Image.fromarray(grey).convert("RGB")
     elif image.has_transparency_data:
         rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         rgb = Image.new("RGB", image.size, "white")
@@ -135,7 +139,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def thumbnail(image: Image.Image, side: int = 256) -> bytes:
     """A small WebP of an RGB picture: longest side at most `side` pixels, never enlarged.
 
-    The same pixels give the same bytes (with the same libwebp). About 6 KB at 256 px.
+    The same pixels give the same bytes, about 8 KB at 256 px.
     """
     return _encode(_fit(image, side), "WEBP", quality=75, method=2)
 
@@ -155,8 +159,7 @@ def stored(data: bytes, image: Image.Image, max_side: int) -> bytes:
 
 def media_type(data: bytes) -> str:
     """The media type by the first bytes, such as "image/jpeg"; octet-stream if not of FORMATS."""
-    names = _formats(data)
-    return Image.MIME[names[0]] if names else "application/octet-stream"
+    return next((Image.MIME[name] for name in _formats(data)), "application/octet-stream")
 
 
 def check_head(head: bytes) -> None:
@@ -209,8 +212,7 @@ def _damage(error: Exception) -> str:
     words = " ".join(str(error).split())
     if isinstance(error, Image.DecompressionBombError):
         return f"too large: {words}"
-    cut = ("truncated", "end of file", "requires a buffer", "not enough", "out of range", "only got")
-    if isinstance(error, EOFError | struct.error) or any(sign in words.lower() for sign in cut):
+    if isinstance(error, EOFError | struct.error) or _CUT_SHORT.search(words):
         return "damaged: truncated"
     if "checksum" in words:
         return "damaged: bad checksum"
@@ -221,7 +223,7 @@ def _damage(error: Exception) -> str:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # damaged EXIF: the pixels are good all the same
         return 1
     return value if isinstance(value, int) else 1
@@ -255,10 +257,6 @@ def _encode(image: Image.Image, format: str, **options: int | bool) -> bytes:
     # else Pillow copies the profile and the comment of the file that the picture came from
     image.save(buffer, format, icc_profile=None, comment=None, **options)
     return buffer.getvalue()
-
-
-def _grey(values: NDArray[np.uint8]) -> Image.Image:
-    return Image.fromarray(values).convert("RGB")
 
 
 def _from_16_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -295,8 +293,7 @@ def _to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Image.Image | None:
 @lru_cache(maxsize=16)  # a collection has few profiles, and building a transform costs milliseconds
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     source = ImageCms.ImageCmsProfile(BytesIO(profile))
-    if source.profile.xcolor_space.strip() != mode:
-        return None
-    if "sRGB" in ImageCms.getProfileDescription(source):
+    space, name = source.profile.xcolor_space.strip(), ImageCms.getProfileDescription(source)
+    if space != mode or "sRGB" in name:
         return None
     return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")

@@ -36,8 +36,6 @@ class SentenceTransformerEncoder:
     """
 
     def __init__(self, model: str = DEFAULT_MODEL, device: str | None = None) -> None:
-        location, self.revision = _resolve(model)
-        self.name = model.partition("@")[0] if not Path(model).is_dir() else Path(model).name
         try:
             import torch
             from sentence_transformers import SentenceTransformer
@@ -46,6 +44,8 @@ class SentenceTransformerEncoder:
             raise EncoderError(
                 f"The model {model} needs {error.name}, which is not installed. {TWO_WAYS}"
             ) from None
+        location, self.revision = _resolve(model)
+        self.name = model.partition("@")[0] if not Path(model).is_dir() else Path(model).name
         self.device = device or _best_device()
         try:
             self.model = SentenceTransformer(location, device=self.device)
@@ -54,7 +54,7 @@ class SentenceTransformerEncoder:
                 f"The model {model} could not be loaded: {_first_line(error)}. {TWO_WAYS}"
             ) from None
         module: Any = self.model[0]
-        self.clip: Any = getattr(module, "model", None)
+        self.clip: Any = getattr(module, "model", module)
         kind = type(self.clip)
         if not issubclass(kind, CLIPModel):
             raise EncoderError(
@@ -153,7 +153,7 @@ def _resolve(model: str) -> tuple[str, str]:
         try:
             revision = HfApi().model_info(repository, revision=wanted or None, timeout=15).sha
             folder = snapshot_download(repository, revision=revision, ignore_patterns=_NOT_NEEDED)
-        except (httpx2.HTTPError, ConnectionError, LocalEntryNotFoundError):
+        except (httpx2.TransportError, ConnectionError, LocalEntryNotFoundError):
             # No network: an earlier download serves as well, its folder is named by its commit.
             folder = snapshot_download(repository, revision=wanted or None, local_files_only=True)
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
@@ -161,7 +161,7 @@ def _resolve(model: str) -> tuple[str, str]:
             f"There is no model {model} on the Hugging Face Hub, or it is not open to you. Check "
             f"the name ({DEFAULT_MODEL} is one) and, for a private one, the token HF_TOKEN."
         ) from None
-    except (LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError):
+    except (LocalEntryNotFoundError, httpx2.TransportError, ConnectionError):
         raise EncoderError(
             f"The Hugging Face Hub is out of reach, so the model {model} cannot be had. {TWO_WAYS}"
         ) from None

@@ -60,6 +60,7 @@ def serve(searcher: Searcher) -> None:
     try:
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"Port {port} of {host} cannot be used ({error.strerror}). "
             "Choose another with IMAGE_SEARCH_PORT."

@@ -1,6 +1,11 @@
 """What several tests start from."""
 
-from collections.abc import Callable
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import colour_encoder
@@ -92,3 +97,24 @@ def write_pictures(folder: Path) -> Path:
 def build_folder(folder: Path, encoder: OnnxEncoder, out: Path) -> Path:
     build(FolderCollection.open(folder), encoder, out)
     return out
+
+
+@contextmanager
+def serving(artifact: Path) -> Iterator[str]:
+    """The real app.py on a free port of this machine; gives its address."""
+    environment = {
+        **os.environ,
+        "IMAGE_SEARCH_ARTIFACT": str(artifact),
+        "IMAGE_SEARCH_PORT": "0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "app.py"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://\S+", line)
+            assert found, f"app.py did not start; it said {line!r}"
+            yield found.group().rstrip("/")
+        finally:
+            process.terminate()

@@ -1,4 +1,4 @@
-"""Odd and damaged files as they turn up in real folders, made by code: none is in the repository."""
+"""Odd and damaged files as they turn up in real folders, all made by code."""
 
 import io
 import os
@@ -56,7 +56,9 @@ def png_of_size(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
 
 
 def good_files() -> dict[str, bytes]:
@@ -132,10 +134,13 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "header only.jpg": (jpeg[:4], "damaged: truncated"),
         "bomb.png": (png_of_size(20000, 20000), "too large: 20000 × 20000 pixels"),
         "bad checksum.png": (png[:20] + b"\xff" + png[21:], "damaged: bad checksum"),
+        # a copy broken off by a program that had reserved the space first
+        "zeros at the end.png": (png[:1500] + bytes(len(png) - 1500), "damaged: bad checksum"),
+        "zeros at the end.jpg": (jpeg[:600] + bytes(len(jpeg) - 600), "damaged: "),
         "bad data.png": (png[:200] + bytes(40) + png[240:], "damaged: "),
     }
-    for name in ("progressive.jpg", "rgb.png", "lossy.webp", "still.gif", "plain.tif", "lzw.tif",
-                 "fax.tif", "picture.bmp", "picture.avif", "picture.heic", "picture.jp2"):  # fmt: skip
+    halved = ("progressive.jpg", "rgb.png", "lossy.webp", "still.gif", "plain.tif", "lzw.tif")
+    for name in (*halved, "fax.tif", "picture.bmp", "picture.avif", "picture.heic", "picture.jp2"):
         data = good[name]
         bad[f"half of {name}"] = (data[: len(data) // 2], "damaged: ")
     return bad
@@ -162,7 +167,7 @@ def make_odd_files(folder: Path) -> dict[str, str | None]:
     _write(folder / ".DS_Store", b"\0\0\0\1Bud1")
     _write(folder / "._grey.jpg", b"\0\5\x16\7")
     _write(folder / ".cache" / "x.jpg", jpeg)
-    expected |= dict.fromkeys((".DS_Store", "._grey.jpg", ".cache/"), "hidden: ")
+    expected |= dict.fromkeys((".DS_Store", "._grey.jpg", ".cache/x.jpg"), "hidden: ")
     _write(folder / "Thumbs.db", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500))
     expected["Thumbs.db"] = "not a picture"
     (folder / "lost.jpg").symlink_to("nowhere.jpg")

@@ -71,7 +71,7 @@ def test_vectors_are_of_length_one_and_in_the_order_of_the_index(built: Path) ->
         assert artifact.index.search(vector, 1)[0].tolist() == [row]
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A build that is interrupted."""
 
 
@@ -84,7 +84,7 @@ class StopAfter:
     def update(self, n: int) -> None:
         self.left -= n
         if self.left < 0:
-            raise Stopped
+            raise StoppedError
 
 
 class Counting:
@@ -104,7 +104,7 @@ def test_a_stopped_build_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(build_module, "PART", 2)
     collection, out = FolderCollection.open(pictures), tmp_path / "out"
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         build(collection, colours, out, progress=StopAfter(3))
     assert not out.exists()
     counting = Counting(colours)
@@ -124,7 +124,7 @@ def test_a_changed_picture_is_not_taken_from_the_stopped_build(
 ) -> None:
     monkeypatch.setattr(build_module, "PART", 2)
     out = tmp_path / "out"
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
     Image.new("RGB", (50, 50), "red").save(pictures / "cold/blue.png")
     build(FolderCollection.open(pictures), colours, out)

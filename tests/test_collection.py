@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from odd_files import encoded, make_odd_files
 
 from image_search import collection as module
 from image_search import images
 from image_search.collection import Entry, FolderCollection, Reject
 from image_search.errors import CollectionError, PictureError
 from image_search.fields import Field, Value
-from odd_files import encoded, make_odd_files
 
 JPEG = encoded("JPEG")
 MakeFolder = Callable[..., Path]
@@ -70,7 +70,15 @@ def test_ids_are_paths_in_nfc_and_sorted(make: MakeFolder) -> None:
     decomposed = unicodedata.normalize("NFD", "é/ü.jpg")
     folder = make("b.jpg", "a/2.jpg", "a/10.jpg", "A.jpg", decomposed, "test/x", "training/y.png")
     found = FolderCollection.open(folder)
-    assert ids(found) == ["A.jpg", "a/10.jpg", "a/2.jpg", "b.jpg", "test/x", "training/y.png", "é/ü.jpg"]
+    assert ids(found) == [
+        "A.jpg",
+        "a/10.jpg",
+        "a/2.jpg",
+        "b.jpg",
+        "test/x",
+        "training/y.png",
+        "é/ü.jpg",
+    ]
     assert found.entries[-1].path == folder / decomposed
     assert found.read(found.entries[-1]) == JPEG
     assert len(found) == 7
@@ -249,8 +257,8 @@ def test_files_are_found_by_path_then_base_name_then_stem(make: MakeFolder) -> N
         "nowhere.jpg,6\ne\u0301.jpg,7\n"
     )
     folder = make(
-        "x/a.jpg", "x/b.jpg", "x/c.jpg", "y/1991.12.3.jpg", "x/twice.jpg", "y/twice.jpg", "\u00e9.jpg",
-        metadata_csv=table,
+        "x/a.jpg", "x/b.jpg", "x/c.jpg", "y/1991.12.3.jpg", "x/twice.jpg", "y/twice.jpg",
+        "\u00e9.jpg", metadata_csv=table,
     )  # fmt: skip
     found = FolderCollection.open(folder)
     assert {entry.id: entry.metadata["n"] for entry in found} == {
@@ -318,7 +326,7 @@ def test_json_lines_keep_lists_and_the_digits_of_numbers(make: MakeFolder) -> No
     lines = (
         '\ufeff{"file_name": "a.jpg", "year": 1872, "size": 0.50, "tags": ["sea", 5, null, ""]}\n'
         "\n"
-        '{"file_name": "b.jpg", "year": null, "shelf": {"room": 1}, "new": true, "x": "\\ud800"}\r\n'
+        '{"file_name": "b.jpg", "year": null, "shelf": {"room": 1}, "new": true, "x": "\\ud800"}\n'
         '{"file_name": "c.jpg", "size": NaN, "tags": []}'
     )
     found = FolderCollection.open(make("a.jpg", "b.jpg", "c.jpg", metadata_jsonl=lines))

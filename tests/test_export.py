@@ -130,7 +130,7 @@ def pictures_folder(pictures: Path) -> Path:
 def test_both_layouts_of_the_hub_give_the_same_vectors(
     random_clip_folder: Callable[[bool], Path], tmp_path: Path
 ) -> None:
-    """openai/clip-vit-base-patch32 and sentence-transformers/clip-ViT-B-32 are stored differently."""
+    """OpenAI's repositories and sentence-transformers' store a CLIP differently."""
     plain = SentenceTransformerEncoder(str(random_clip_folder(True)), device="cpu")
     legacy = SentenceTransformerEncoder(
         str(random_clip.save_legacy(tmp_path / "legacy", small=True)), device="cpu"

@@ -115,7 +115,12 @@ def test_a_title_is_text_even_if_titles_repeat() -> None:
 
 
 def test_overrides_win_over_values_and_names() -> None:
-    columns: dict[str, list[Value]] = {"title": ["A"], "plate": ["1"], "heading": ["B"], "credit": ["5"]}
+    columns: dict[str, list[Value]] = {
+        "title": ["A"],
+        "plate": ["1"],
+        "heading": ["B"],
+        "credit": ["5"],
+    }
     overrides = {
         "plate": Override(kind="text"),
         "heading": Override(role="title"),
@@ -157,7 +162,10 @@ def test_overrides_are_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("[nowhere]", "there is no column 'nowhere'; the columns are 'title' or 'year'"),
-        ('[year]\nkind = "integer"', f"kind 'integer'; it can be {KINDS[0]!r}, .* or {KINDS[-1]!r}"),
+        (
+            '[year]\nkind = "integer"',
+            f"kind 'integer'; it can be {KINDS[0]!r}, .* or {KINDS[-1]!r}",
+        ),
         ('[year]\nrole = "when"', f"role 'when'; it can be {ROLES[0]!r}, .* or 'none'"),
         ("[year]\nkind = 5", "kind 5; it can be"),
         ("[year]\nkind = []", r"kind \[\]; it can be"),
@@ -217,7 +225,10 @@ def test_values_are_converted(kind: Kind, value: Value, expected: Value) -> None
 
 
 def test_the_arrow_schema_looks_at_all_rows() -> None:
-    fields = [Field(kind, kind) for kind in KINDS] + [Field("size", "number"), Field("none", "number")]
+    fields = [Field(kind, kind) for kind in KINDS] + [
+        Field("size", "number"),
+        Field("none", "number"),
+    ]
     rows: list[dict[str, Value]] = [{"number": 1872, "size": 1}, {"size": 0.5}, {"size": None}]
     assert arrow_schema(fields, rows) == pa.schema(
         [

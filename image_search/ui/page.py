@@ -1,6 +1,5 @@
 """The search page: a field, a picture to search with, and the pictures that were found."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -34,6 +33,14 @@ def build(searcher: Searcher) -> gr.Blocks:
     manifest = searcher.artifact.manifest
     notice = searcher.artifact.encoder_spec().notice
     page: gr.Blocks
+
+    # Gradio finds `gr.Request` by a function's annotations, which a partial does not show.
+    def by_words(words: str, request: gr.Request) -> tuple[str, list[Any]]:
+        return search_words(searcher, words, request)
+
+    def by_picture(path: str | None, request: gr.Request) -> tuple[str, list[Any]]:
+        return search_picture(searcher, path, request)
+
     with gr.Blocks(
         title=manifest.collection.name, analytics_enabled=False, delete_cache=(3600, 3600)
     ) as page:
@@ -58,7 +65,7 @@ def build(searcher: Searcher) -> gr.Blocks:
             )
             # Gradio would open the file itself, with formats and errors of its own.
             picture.preprocess = _path  # type: ignore[method-assign]
-            by_picture = gr.Button("Search with this picture")
+            look = gr.Button("Search with this picture")
         gr.Examples(
             [[prompt] for prompt in PROMPTS],
             words,
@@ -81,14 +88,14 @@ def build(searcher: Searcher) -> gr.Blocks:
         outputs: list[Any] = [message, found]
         gr.on(
             [words.submit, search.click],
-            partial(search_words, searcher),
+            by_words,
             words,
             outputs,
             api_name="search",
             concurrency_limit=4,
         )
-        by_picture.click(
-            partial(search_picture, searcher),
+        look.click(
+            by_picture,
             picture,
             outputs,
             api_name="search_picture",

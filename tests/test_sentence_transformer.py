@@ -1,0 +1,143 @@
+"""A model of the Hub by name: found, missing, out of reach, of another kind."""
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from image_search.errors import EncoderError
+from image_search.sentence_transformer import SentenceTransformerEncoder
+
+WAYS = "--model embedded"
+
+
+def build(
+    folder: Path, out: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run build_index.py as a keeper does."""
+    return subprocess.run(
+        [sys.executable, "build_index.py", str(folder), "--out", str(out), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HOME": str(out.parent / "hub"), **environment},
+        timeout=120,
+    )
+
+
+def test_the_hub_out_of_reach_is_one_line_with_two_ways_on(pictures: Path, tmp_path: Path) -> None:
+    done = build(pictures, tmp_path / "out", HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith(
+        "error: The Hugging Face Hub is out of reach, so the model clip-ViT-B-32"
+    )
+    assert "pip install -r requirements-build.txt" in line
+    assert WAYS in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_sentence_transformers_it_is_one_line_too(
+    pictures: Path, tmp_path: Path, random_clip_folder: Callable[[bool], Path]
+) -> None:
+    """As on a machine with requirements.txt alone: importing it fails."""
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "sentence_transformers.py").write_text(
+        "raise ModuleNotFoundError('No module named', name='sentence_transformers')"
+    )
+    done = build(
+        pictures,
+        tmp_path / "out",
+        "--model",
+        str(random_clip_folder(True)),
+        PYTHONPATH=str(blocked),
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert "needs sentence_transformers, which is not installed" in line
+    assert "pip install -r requirements-build.txt" in line
+    assert WAYS in line
+
+
+class NotFound(http.server.BaseHTTPRequestHandler):
+    """A Hub that does not know the repository."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def empty_hub() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NotFound)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_misspelt_model_is_named(pictures: Path, tmp_path: Path, empty_hub: str) -> None:
+    done = build(pictures, tmp_path / "out", "--model", "clip-Vit-32", HF_ENDPOINT=empty_hub)
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("error: There is no model clip-Vit-32 on the Hugging Face Hub")
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    config = BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]
+    BertTokenizer(vocab={w: i for i, w in enumerate(words)}).save_pretrained(tmp_path)
+    with pytest.raises(EncoderError, match="is a BertModel, not a CLIP"):
+        SentenceTransformerEncoder(str(tmp_path), device="cpu")
+
+
+def test_a_folder_with_nothing_usable_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(EncoderError, match="could not be loaded"):
+        SentenceTransformerEncoder(str(tmp_path), device="cpu")
+
+
+def test_the_revision_of_a_folder_is_its_contents(
+    random_clip_folder: Callable[[bool], Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    first = SentenceTransformerEncoder(str(random_clip_folder(True)), device="cpu")
+    copy = shutil.copytree(random_clip_folder(True), tmp_path / "copy")
+    assert SentenceTransformerEncoder(str(copy), device="cpu").revision == first.revision
+    (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
+    assert SentenceTransformerEncoder(str(copy), device="cpu").revision != first.revision
+
+
+def test_it_says_where_it_runs_and_takes_any_mode(
+    random_clip_folder: Callable[[bool], Path],
+) -> None:
+    encoder = SentenceTransformerEncoder(str(random_clip_folder(True)))
+    assert encoder.device in ("cuda", "mps", "cpu")
+    vectors = encoder.encode_images(
+        [Image.new("L", (9, 9), 255), Image.new("RGBA", (9, 9)), Image.new("RGB", (9, 9), "white")]
+    )
+    assert vectors[1] == pytest.approx(vectors[0], abs=1e-5)
+    assert vectors[2] == pytest.approx(vectors[0], abs=1e-5)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
