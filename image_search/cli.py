@@ -74,8 +74,7 @@ def search(
         for notice in results.notices:
             print(notice)
         for hit in results:
-            title = hit.metadata.get("title")
-            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}" + (f"  {title}" if title else ""))
+            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}  {hit.title}")
     if sheet:
         from image_search.results import sheet as draw
 
@@ -171,7 +170,7 @@ def demo(
         results = searcher.search(prompt, k=3)
         print(f"{prompt}  ({results.seconds * 1000:.0f} ms)")
         for hit in results:
-            print(f"   {hit.score:.3f}  {hit.metadata.get('title') or hit.id}")
+            print(f"   {hit.score:.3f}  {hit.title}")
     if not once:
         from image_search.server import serve
 

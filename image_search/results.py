@@ -19,6 +19,10 @@ class Hit:
     """1 is the nearest."""
     metadata: dict[str, Any]
     """The fields of the picture; None where nothing is known."""
+    title: str = ""
+    """What to call the picture: the field with the role title, else its file's name."""
+    credit: str = ""
+    """The line that has to stand with the picture where it is shown, if any."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,10 @@ def sheet(
                 picture.convert("RGB"),
                 (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2),
             )
-        caption = _fit(draw, f"{hit.rank}  {hit.metadata.get('title') or hit.id}", _font(13), CELL)
+        caption = _fit(draw, f"{hit.rank}  {hit.title}", _font(13), CELL)
         draw.text((left, top + CELL + 4), caption, "black", _font(13))
-        draw.text((left, top + CELL + 20), f"{hit.score:.3f}", "#666666", _font(11))
+        below = _fit(draw, f"{hit.score:.3f}  {hit.credit}", _font(11), CELL)
+        draw.text((left, top + CELL + 20), below, "#666666", _font(11))
     return page
 
 

@@ -4,7 +4,7 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 """
 
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
@@ -12,6 +12,7 @@ from PIL import Image
 from image_search.artifact import Artifact
 from image_search.encoder import Encoder, Vectors
 from image_search.errors import QueryError
+from image_search.fields import Role
 from image_search.index import Index
 from image_search.results import Hit, Results
 from image_search.settings import settings
@@ -29,6 +30,7 @@ class Searcher:
         self.artifact = artifact
         self.encoder = encoder
         self.index = index
+        self._roles = {field.role: field.name for field in artifact.manifest.fields}
 
     @classmethod
     def open(cls, artifact: str | Path | None = None) -> "Searcher":
@@ -83,11 +85,19 @@ class Searcher:
         found = [int(row) for row in rows]
         metadata: list[dict[str, Any]] = self.artifact.catalogue.metadata(found)
         return [
-            Hit(self.artifact.catalogue.ids[row], float(score), rank, fields)
+            self._hit(rank, self.artifact.catalogue.ids[row], float(score), fields)
             for rank, (row, score, fields) in enumerate(
                 zip(found, scores, metadata, strict=True), start=1
             )
         ]
+
+    def _hit(self, rank: int, id: str, score: float, fields: dict[str, Any]) -> Hit:
+        title, credit = (self._said(fields, role) for role in ("title", "credit"))
+        return Hit(id, score, rank, fields, title or PurePosixPath(id).name, credit)
+
+    def _said(self, fields: dict[str, Any], role: Role) -> str:
+        name = self._roles.get(role)
+        return str(fields[name]) if name and fields[name] is not None else ""
 
     def picture(self, id: str) -> bytes | None:
         """The picture file of an id, or None if the collection has no such picture."""

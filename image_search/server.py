@@ -43,6 +43,7 @@ def create_app(searcher: Searcher) -> FastAPI:
         page.build(searcher),
         path="/",
         css=page.CSS,
+        theme=page.THEME,
         footer_links=[],
         run_history=False,
         show_error=False,
@@ -59,6 +60,7 @@ def serve(searcher: Searcher) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # who comes while the page is being made waits instead of being refused
     except OSError as error:
         listener.close()
         raise ConfigError(

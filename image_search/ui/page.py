@@ -7,22 +7,39 @@ from urllib.parse import quote
 import gradio as gr
 
 from image_search import images
-from image_search.demo import PROMPTS
 from image_search.errors import PictureError, QueryError
 from image_search.results import Hit
 from image_search.search import Searcher
 from image_search.settings import settings
 
 WARNING = (
-    "**For research, not for decisions.** The ranking comes from a machine that has not been "
-    "tested on this collection. It finds something for any words at all, carries the prejudice of "
-    "its time and ours, and understands English only. Never use it to watch or identify people. "
-    "CLIP's authors put use outside research "
-    "[out of scope](https://github.com/openai/CLIP/blob/main/model-card.md)."
+    "**For research only.** The order of these pictures comes from a model that has not been "
+    "tested on this collection; the authors of CLIP call such use "
+    "[out of scope](https://github.com/openai/CLIP/blob/main/model-card.md). It understands "
+    "English only, and it must never be used for surveillance or facial recognition."
+)
+
+# Fonts of the visitor's own machine: no request goes anywhere else.
+THEME = gr.themes.Base(
+    primary_hue="teal",
+    neutral_hue="stone",
+    font=["system-ui", "sans-serif"],
+    font_mono=["monospace"],
+)
+
+EXAMPLES = (
+    "A musical instrument",
+    "An animal",
+    "A guitar",
+    "Flowers in a vase",
+    "An illustration of a cat or a dog",
 )
 
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto; }
+/* Gradio's gallery would be as wide as its columns ask, wider than a phone. */
+.gradio-container, .gradio-container * { min-width: 0; }
+#found .grid-container { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); }
 #warning { border-left: 3px solid var(--color-accent); padding: 0 0 0 .75rem; }
 #warning p { margin: .25rem 0; }
 """
@@ -55,7 +72,7 @@ def build(searcher: Searcher) -> gr.Blocks:
                 max_lines=1,
                 autofocus=True,
             )
-            search = gr.Button("Search", variant="primary", scale=1, min_width=120)
+            search = gr.Button("Search", variant="primary", scale=0, min_width=120)
         with gr.Accordion("Search with a picture instead", open=False):
             picture = gr.Image(
                 label="A picture to search with; it is not kept",
@@ -67,7 +84,7 @@ def build(searcher: Searcher) -> gr.Blocks:
             picture.preprocess = _path  # type: ignore[method-assign]
             look = gr.Button("Search with this picture")
         gr.Examples(
-            [[prompt] for prompt in PROMPTS],
+            [[example] for example in EXAMPLES],
             words,
             label="For example",
             api_visibility="private",
@@ -143,17 +160,14 @@ def thumbnail_path(id: str, version: str) -> str:
 
 
 def caption(hit: Hit) -> str:
-    """What stands under a picture: its title and its score."""
-    title = hit.metadata.get("title") or hit.id.rpartition("/")[2]
-    return f"{title} · {hit.score:.2f}"
+    """What stands under a picture: its title, its score, and the credit it has to carry."""
+    return " · ".join(filter(None, [hit.title, f"{hit.score:.2f}", hit.credit]))
 
 
 def _head(searcher: Searcher) -> str:
     collection = searcher.artifact.manifest.collection
-    lines = [f"# {_plain(collection.name)}", f"{len(searcher.artifact):,} pictures."]
-    if collection.description:
-        lines.insert(1, _plain(collection.description))
-    return "\n\n".join(lines)
+    line = f"{collection.description} {len(searcher.artifact):,} pictures.".strip()
+    return f"# {_plain(collection.name)}\n\n{_plain(line)}"
 
 
 def _plain(text: str) -> str:
