@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
+from filelock import FileLock, Timeout
 from PIL import Image as PILImage
 
 import image_search
@@ -106,8 +107,31 @@ def build(
     check_target(out)
     info = info or CollectionInfo(name=collection.name)
     progress = progress or Quiet()
-    summary = Summary()
     work = out.with_name(f"{out.name}.partial")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", blocking=False):
+            return _build(
+                collection, encoder, out, work, info, max_side, max_pixels, options or {}, progress
+            )
+    except Timeout:
+        raise ArtifactError(
+            f"{out} is being built by another process. Wait for it, or stop it first."
+        ) from None
+
+
+def _build(
+    collection: FolderCollection,
+    encoder: Encoder,
+    out: Path,
+    work: Path,
+    info: CollectionInfo,
+    max_side: int,
+    max_pixels: int,
+    options: dict[str, str | int | None],
+    progress: Progress,
+) -> Summary:
+    summary = Summary()
     schema = _schema(collection, encoder.dim)
     parts: list[Path] = []
     for start in range(0, len(collection.entries), PART):
@@ -131,7 +155,7 @@ def build(
             f"None of the {len(rejects):,} files can be used as a picture.{first}"
         )
     done = work / "artifact"
-    _assemble(done, parts, rejects, collection, encoder, info, max_side, options or {}, summary)
+    _assemble(done, parts, rejects, collection, encoder, info, max_side, options, summary)
     _put_in_place(done, out, work)
     return summary
 
@@ -163,12 +187,18 @@ def _schema(collection: FolderCollection, dim: int) -> pa.Schema:
 
 def _part_key(entries: list[Entry], encoder: Encoder, schema: pa.Schema, max_side: int) -> str:
     """A name for a part that changes with anything that would change its contents."""
-    listed = [
-        (entry.id, (stat := entry.path.stat()).st_size, stat.st_mtime_ns, entry.metadata)
-        for entry in entries
-    ]
+    listed = [(entry.id, *_state_of(entry.path), entry.metadata) for entry in entries]
     made_by = (layout.FORMAT_VERSION, encoder.name, encoder.revision, max_side, str(schema))
     return hashlib.sha256(json.dumps([made_by, listed], default=str).encode()).hexdigest()[:32]
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file; of one that has vanished meanwhile, neither."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,8 @@ def demo(
     for prompt in PROMPTS:
         results = searcher.search(prompt, k=3)
         print(f"{prompt}  ({results.seconds * 1000:.0f} ms)")
+        for notice in results.notices:
+            print(f"   {notice}")
         for hit in results:
             print(f"   {hit.score:.3f}  {hit.title}")
     if not once:

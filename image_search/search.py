@@ -7,7 +7,7 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from image_search.artifact import Artifact
 from image_search.encoder import Encoder, Vectors
@@ -61,7 +61,9 @@ class Searcher:
             if text and text.strip():
                 raise QueryError("Search with words or with a picture, not with both at once.")
             asked = "a picture"
-            vector = self.encoder.encode_images([image])[0]
+            # As `images.decode` does for the collection: a telephone stores which side is up.
+            upright = ImageOps.exif_transpose(image)
+            vector = self.encoder.encode_images([upright])[0]
         else:
             asked = _checked(text)
             read = self.encoder.read_part(asked)

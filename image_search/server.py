@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
@@ -38,9 +39,13 @@ def create_app(searcher: Searcher) -> FastAPI:
     def picture(id: str) -> Response:
         return _file(searcher.picture(id), id)
 
+    blocks = page.build(searcher)
+    # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
+    # sets it: a caller could name any file of this machine to search with.
+    blocks.has_launched = True
     gr.mount_gradio_app(
         app,
-        page.build(searcher),
+        blocks,
         path="/",
         css=page.CSS,
         theme=page.THEME,
@@ -71,7 +76,8 @@ def serve(searcher: Searcher) -> None:
     port = listener.getsockname()[1]
     print(f"Open http://{host}:{port} in a browser. Ctrl+C stops it.", flush=True)
     config = uvicorn.Config(app, log_level="warning")
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _file(data: bytes | None, id: str) -> Response:

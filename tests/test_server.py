@@ -63,6 +63,16 @@ def test_the_page_can_be_asked_by_programs(address: str) -> None:
     assert re.search(r"<b>\.png · 1\.00$", picture["caption"])
 
 
+def test_no_file_of_the_server_can_be_searched_with(address: str) -> None:
+    """A path that was not uploaded is refused, whatever a caller claims."""
+    payload = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
+    started = httpx.post(f"{address}/gradio_api/call/search_picture", json={"data": [payload]})
+    event = started.json()["event_id"]
+    answer = httpx.get(f"{address}/gradio_api/call/search_picture/{event}").text
+    assert "event: error" in answer
+    assert "not a picture" not in answer  # it was not even opened
+
+
 def test_a_taken_port_is_one_line_with_the_remedy(odd_searcher: Searcher) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -75,7 +75,7 @@ def build(searcher: Searcher) -> gr.Blocks:
             search = gr.Button("Search", variant="primary", scale=0, min_width=120)
         with gr.Accordion("Search with a picture instead", open=False):
             picture = gr.Image(
-                label="A picture to search with; it is not kept",
+                label="A picture to search with; it is deleted within two hours",
                 sources=["upload", "clipboard"],
                 type="filepath",
                 height=220,
@@ -138,6 +138,8 @@ def search_picture(
         raise gr.Error(
             f"This file cannot be searched with: {error}.", print_exception=False
         ) from None
+    except OSError:  # Gradio has deleted it meanwhile
+        raise gr.Error("The picture is gone. Choose it again.", print_exception=False) from None
     return _search(searcher, request, image=image)
 
 
