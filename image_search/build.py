@@ -1,90 +1,55 @@
 """Pictures and an encoder → an artifact. Knows neither the command line nor the Hub.
 
-Work is cut into parts of PART pictures. A finished part is a folder named after everything that
-went into it, so the same command goes on where it was stopped and nothing is mixed: another
-model, another size or a changed file is another name. The artifact appears at its place only
-when it is whole.
+The artifact appears at its place only when it is whole; until then everything lies in a folder
+beside it, `<out>.partial`, from which the same call goes on after a stop.
 """
 
 import csv
-import hashlib
-import json
 import os
 import platform
 import shutil
-import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Features, Image, List, Value
 from filelock import FileLock, Timeout
-from PIL import Image as PILImage
 
 import image_search
 from image_search import artifact as layout
 from image_search import images, probes
 from image_search.artifact import CollectionInfo, Manifest
 from image_search.card import card
-from image_search.collection import Entry, FolderCollection, Reject
-from image_search.encoder import Encoder, OnnxEncoder, Vectors
-from image_search.errors import ArtifactError, CollectionError, PictureError
-from image_search.export import Agreement, write_encoder
-from image_search.fields import arrow_schema
+from image_search.collection import FolderCollection, Reject
+from image_search.encoder import Encoder, OnnxEncoder
+from image_search.errors import ArtifactError, CollectionError
+from image_search.export import write_encoder
 from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
-
-PART = 1000
-"""Pictures of a part: what is done again, at most, when a build was killed."""
-
-CHUNK = 64
-"""Pictures that are decoded at once: what keeps the memory flat."""
+from image_search.parts import Job, read_rejects, read_vectors, sample, write_parts
+from image_search.progress import Progress, Quiet, Stopwatch
 
 SAMPLE = 32
 """Pictures on which the artifact's encoder is compared with the original."""
 
-
-class Progress(Protocol):
-    """What a build tells while it works; tqdm is one."""
-
-    def update(self, n: int) -> Any: ...
-
-
-class Quiet:
-    """No progress."""
-
-    def update(self, n: int) -> None:
-        pass
+Options = dict[str, str | int | None]
 
 
 @dataclass
 class Summary:
     """What a build did."""
 
-    rows: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)
-    """Reason → pictures left out."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Stage → wall-clock seconds."""
+    rows: int
+    rejects: Counter[str]
+    """Reason → files left out."""
+    version: str
     sizes: dict[str, int] = field(default_factory=dict)
     """Part of the artifact → bytes."""
-    version: str = ""
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage → wall-clock seconds."""
 
 
 def build(
@@ -94,7 +59,7 @@ def build(
     info: CollectionInfo | None = None,
     max_side: int = 1024,
     max_pixels: int = images.MAX_PIXELS,
-    options: dict[str, str | int | None] | None = None,
+    options: Options | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Write the artifact of a collection to the folder `out`, whole or not at all.
@@ -102,62 +67,25 @@ def build(
     `max_side` is the longest side of a stored picture, in pixels; `options` is recorded as it is.
     `progress` is told how many pictures were dealt with. Stopped at any moment, the same call
     goes on where it was. Raises CollectionError if no picture can be used, ArtifactError if `out`
-    holds something else.
+    holds something else or is being built by another process.
     """
     check_target(out)
-    info = info or CollectionInfo(name=collection.name)
-    progress = progress or Quiet()
+    job = Job(collection, encoder, max_side, max_pixels)
     work = out.with_name(f"{out.name}.partial")
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", blocking=False):
-            return _build(
-                collection, encoder, out, work, info, max_side, max_pixels, options or {}, progress
-            )
+            watch = Stopwatch()
+            parts = write_parts(job, work / "parts", progress or Quiet(), watch)
+            done = work / "artifact"
+            info = info or CollectionInfo(name=collection.name)
+            summary = _assemble(job, parts, done, info, options or {}, watch)
+            _put_in_place(done, out, work)
+            return summary
     except Timeout:
         raise ArtifactError(
             f"{out} is being built by another process. Wait for it, or stop it first."
         ) from None
-
-
-def _build(
-    collection: FolderCollection,
-    encoder: Encoder,
-    out: Path,
-    work: Path,
-    info: CollectionInfo,
-    max_side: int,
-    max_pixels: int,
-    options: dict[str, str | int | None],
-    progress: Progress,
-) -> Summary:
-    summary = Summary()
-    schema = _schema(collection, encoder.dim)
-    parts: list[Path] = []
-    for start in range(0, len(collection.entries), PART):
-        entries = collection.entries[start : start + PART]
-        part = work / "parts" / _part_key(entries, encoder, schema, max_side)
-        parts.append(part)
-        if part.is_dir():
-            progress.update(len(entries))
-        else:
-            _write_part(
-                part, entries, collection, encoder, schema, max_side, max_pixels, progress, summary
-            )
-    rejects = sorted(
-        [*collection.rejects, *(r for part in parts for r in _read_rejects(part))],
-        key=lambda reject: reject.id,
-    )
-    parts = [part for part in parts if (part / "data.parquet").exists()]
-    if not parts:
-        first = f" The first: {rejects[0].id}: {rejects[0].reason}." if rejects else ""
-        raise CollectionError(
-            f"None of the {len(rejects):,} files can be used as a picture.{first}"
-        )
-    done = work / "artifact"
-    _assemble(done, parts, rejects, collection, encoder, info, max_side, options, summary)
-    _put_in_place(done, out, work)
-    return summary
 
 
 def check_target(out: Path) -> None:
@@ -171,142 +99,42 @@ def check_target(out: Path) -> None:
         )
 
 
-def _schema(collection: FolderCollection, dim: int) -> pa.Schema:
-    """The columns of data/: what `datasets` reads as pictures, metadata and embeddings."""
-    metadata = arrow_schema(collection.fields, [entry.metadata for entry in collection.entries])
-    features = Features(
-        {
-            "id": Value("string"),
-            "image": Image(),
-            **Features.from_arrow_schema(metadata),
-            "embeddings": List(Value("float32"), length=dim),
-        }
-    )
-    return features.arrow_schema
-
-
-def _part_key(entries: list[Entry], encoder: Encoder, schema: pa.Schema, max_side: int) -> str:
-    """A name for a part that changes with anything that would change its contents."""
-    listed = [(entry.id, *_state_of(entry.path), entry.metadata) for entry in entries]
-    made_by = (layout.FORMAT_VERSION, encoder.name, encoder.revision, max_side, str(schema))
-    return hashlib.sha256(json.dumps([made_by, listed], default=str).encode()).hexdigest()[:32]
-
-
-def _state_of(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file; of one that has vanished meanwhile, neither."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """One picture, ready to be encoded and stored."""
-
-    entry: Entry
-    image: PILImage.Image
-    stored: bytes
-    thumbnail: bytes
-
-
-def _write_part(
-    part: Path,
-    entries: list[Entry],
-    collection: FolderCollection,
-    encoder: Encoder,
-    schema: pa.Schema,
-    max_side: int,
-    max_pixels: int,
-    progress: Progress,
-    summary: Summary,
-) -> None:
-    def prepare(entry: Entry) -> _Prepared | Reject:
-        try:
-            data = collection.read(entry)
-            image = images.decode(data, max_pixels=max_pixels, max_side=max_side)
-            return _Prepared(
-                entry, image, images.stored(data, image, max_side), images.thumbnail(image)
-            )
-        except PictureError as error:
-            return Reject(entry.id, str(error))
-
-    rows: list[dict[str, Any]] = []
-    thumbnails: list[dict[str, Any]] = []
-    rejects: list[Reject] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(entries), CHUNK):
-            chunk = entries[start : start + CHUNK]
-            with summary.stage("decode"):
-                outcomes = list(pool.map(prepare, chunk))
-            rejects += [o for o in outcomes if isinstance(o, Reject)]
-            prepared = [o for o in outcomes if isinstance(o, _Prepared)]
-            with summary.stage("encode"):
-                vectors = encoder.encode_images([p.image for p in prepared])
-            for p, vector in zip(prepared, vectors, strict=True):
-                image = {"bytes": p.stored, "path": None}
-                rows.append(
-                    {"id": p.entry.id, "image": image, **p.entry.metadata, "embeddings": vector}
-                )
-                thumbnails.append({"id": p.entry.id, "thumbnail": p.thumbnail})
-            progress.update(len(chunk))
-    with summary.stage("write"):
-        half = part.with_name(f"{part.name}.tmp")
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        if rows:
-            _write_parquet(half / "data.parquet", rows, schema)
-            _write_parquet(half / "thumbnails.parquet", thumbnails, _THUMBNAILS)
-        (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
-        half.replace(part)
-
-
-_THUMBNAILS = pa.schema({"id": pa.string(), "thumbnail": pa.binary()})
-
-
-def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    # No dictionaries: every id, picture and vector is its own, they would only cost time.
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema=schema),
-        path,
-        row_group_size=layout.ROW_GROUP,
-        use_dictionary=False,
-    )
-
-
-def _read_rejects(part: Path) -> list[Reject]:
-    return [Reject(id, reason) for id, reason in json.loads((part / "rejects.json").read_text())]
-
-
 def _assemble(
-    done: Path,
+    job: Job,
     parts: list[Path],
-    rejects: list[Reject],
-    collection: FolderCollection,
-    encoder: Encoder,
+    done: Path,
     info: CollectionInfo,
-    max_side: int,
-    options: dict[str, str | int | None],
-    summary: Summary,
-) -> None:
+    options: Options,
+    watch: Stopwatch,
+) -> Summary:
     """Make the whole artifact at `done` out of finished parts."""
+    rejects = [*job.collection.rejects, *(r for part in parts for r in read_rejects(part))]
+    rejects.sort(key=lambda reject: reject.id)
+    parts = [part for part in parts if (part / "data.parquet").exists()]
+    if not parts:
+        raise CollectionError(
+            f"None of the {len(rejects):,} files can be used as a picture. "
+            f"The first: {rejects[0].id}: {rejects[0].reason}."
+        )
     shutil.rmtree(done, ignore_errors=True)
     for folder, name in layout.PART_FILES.items():
         (done / folder).mkdir(parents=True)
         for number, part in enumerate(parts):
             _link(part / f"{folder}.parquet", done / name(number, len(parts)))
-    with summary.stage("index"):
+    with watch.stage("index"):
         counts = [pq.read_metadata(part / "data.parquet").num_rows for part in parts]
-        vectors = _read_vectors(parts, encoder.dim)
-        ids = _write_metadata(done, parts, collection)
+        vectors = read_vectors(parts, job.encoder.dim)
+        ids = _write_metadata(done, parts, job.collection)
         (done / layout.INDEX).parent.mkdir()
-        index = FaissIndex.build(encoder.dim)
+        index = FaissIndex.build(job.encoder.dim)
         index.add(vectors)
         index.write(done / layout.INDEX)
-    with summary.stage("query encoder"):
-        agreement = _write_query_encoder(done, parts, encoder, vectors)
-    with summary.stage("measure"):
+    with watch.stage("query encoder"):
+        pictures = [images.decode(data) for data in sample(parts, SAMPLE)]
+        agreement = write_encoder(
+            job.encoder, done / layout.ENCODER, probes.TEXTS, pictures, vectors
+        )
+    with watch.stage("measure"):
         query_encoder = OnnxEncoder(done / layout.ENCODER)
         recall = probes.measure_recall(index, ExactIndex(vectors), query_encoder, vectors)
         texts = query_encoder.encode_texts(probes.TEXTS)
@@ -318,18 +146,18 @@ def _assemble(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         collection=info,
         source=layout.Source(
-            name=collection.name,
-            files=len(collection.entries) + len(collection.rejects),
-            options={**options, "max_side": max_side},
+            name=job.collection.name,
+            files=len(job.collection) + len(job.collection.rejects),
+            options={**options, "max_side": job.max_side},
         ),
         rows=len(ids),
         parts=counts,
         rejects=dict(sorted(reasons.items())),
         ids_sha256=layout.ids_sha256(ids),
         encoder=layout.EncoderInfo(
-            name=encoder.name,
-            revision=encoder.revision,
-            dim=encoder.dim,
+            name=job.encoder.name,
+            revision=job.encoder.revision,
+            dim=job.encoder.dim,
             preprocessing=query_encoder.spec.image,
             agreement=agreement,
         ),
@@ -338,7 +166,7 @@ def _assemble(
             metric=METRIC,
             recall=layout.Recall(**recall, queries=len(probes.TEXTS)),
         ),
-        fields=list(collection.fields),
+        fields=job.collection.fields,
         no_match=layout.NoMatch(
             threshold=probes.no_match_threshold(texts, sampled),
             percentile=probes.PERCENTILE,
@@ -349,32 +177,20 @@ def _assemble(
         versions=_versions(),
     )
     (done / layout.CARD).write_text(card(manifest, query_encoder.spec.notice), encoding="utf-8")
-    with summary.stage("hash"):
+    with watch.stage("hash"):
         paths = sorted(p for p in done.rglob("*") if p.is_file())
         files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
         layout.write_manifest(done, manifest.model_copy(update={"files": files}))
-    summary.rows = len(ids)
-    summary.rejects = reasons
+    sizes: Counter[str] = Counter()
     for path, file in files.items():
-        top = path.partition("/")[0]
-        summary.sizes[top] = summary.sizes.get(top, 0) + file.bytes
-    summary.version = layout.Artifact.open(done).version
+        sizes[path.partition("/")[0]] += file.bytes
+    version = layout.Artifact.open(done).version
+    return Summary(len(ids), reasons, version, dict(sizes), watch.seconds)
 
 
 def reason_group(reason: str) -> str:
     """A reject's reason without its particulars, to count by: what stands before the colon."""
     return reason.partition(":")[0].partition(" (")[0]
-
-
-def _read_vectors(parts: list[Path], dim: int) -> Vectors:
-    vectors = [
-        chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
-        for part in parts
-        for chunk in pq.read_table(part / "data.parquet", columns=["embeddings"])
-        .column("embeddings")
-        .chunks
-    ]
-    return np.concatenate(vectors)
 
 
 def _write_metadata(done: Path, parts: list[Path], collection: FolderCollection) -> list[str]:
@@ -383,27 +199,6 @@ def _write_metadata(done: Path, parts: list[Path], collection: FolderCollection)
     pq.write_table(table.replace_schema_metadata(None), done / layout.METADATA, compression="zstd")
     ids: list[str] = table.column("id").to_pylist()
     return ids
-
-
-def _write_query_encoder(
-    done: Path, parts: list[Path], encoder: Encoder, vectors: Vectors
-) -> Agreement:
-    """Export the encoder and try it on pictures out of the collection itself."""
-    pictures = [images.decode(data) for data in _sample(parts)]
-    return write_encoder(encoder, done / layout.ENCODER, probes.TEXTS, pictures, vectors)
-
-
-def _sample(parts: list[Path]) -> Iterator[bytes]:
-    """SAMPLE pictures, or all there are, spread over parts and row groups."""
-    chosen = parts[:: -(-len(parts) // SAMPLE)]
-    each = -(-SAMPLE // len(chosen))
-    for part in chosen:
-        with pq.ParquetFile(part / "data.parquet") as parquet:
-            groups = range(0, parquet.num_row_groups, -(-parquet.num_row_groups // each))
-            rows = -(-each // len(groups))
-            for group in groups:
-                column = parquet.read_row_group(group, columns=["image"]).column("image")
-                yield from (image["bytes"] for image in column.slice(0, rows).to_pylist())
 
 
 def _write_rejects(path: Path, rejects: list[Reject]) -> None:

@@ -15,7 +15,7 @@ from conftest import build_folder
 from PIL import Image
 
 import image_search
-from image_search import build as build_module
+from image_search import parts
 from image_search.artifact import Artifact, CollectionInfo, verify
 from image_search.build import build
 from image_search.collection import FolderCollection
@@ -102,7 +102,7 @@ class Counting:
 def test_a_stopped_build_goes_on_where_it_was(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "PART", 2)
+    monkeypatch.setattr(parts, "SIZE", 2)
     collection, out = FolderCollection.open(pictures), tmp_path / "out"
     with pytest.raises(StoppedError):
         build(collection, colours, out, progress=StopAfter(3))
@@ -122,7 +122,7 @@ def test_a_stopped_build_goes_on_where_it_was(
 def test_a_changed_picture_is_not_taken_from_the_stopped_build(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "PART", 2)
+    monkeypatch.setattr(parts, "SIZE", 2)
     out = tmp_path / "out"
     with pytest.raises(StoppedError):
         build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
@@ -151,6 +151,31 @@ def test_a_killed_build_leaves_nothing_half_done(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     assert verify(out) == []
     assert len(Artifact.open(out)) == 60
+
+
+def test_two_builds_at_once_do_not_get_in_each_others_way(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    class Second:
+        """Starts the same build while the first one works."""
+
+        def update(self, n: int) -> None:
+            with pytest.raises(ArtifactError, match="being built by another process"):
+                build(FolderCollection.open(pictures), colours, out)
+
+    build(FolderCollection.open(pictures), colours, out, progress=Second())
+    assert verify(out) == []
+
+
+def test_a_picture_that_vanishes_meanwhile_is_named(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    collection = FolderCollection.open(pictures)
+    (pictures / "cold/blue.png").unlink()
+    build(collection, colours, tmp_path / "out")
+    assert rejects_of(tmp_path / "out")["cold/blue.png"].startswith("cannot be read: No such file")
 
 
 def test_building_again_replaces_the_collection_whole(
