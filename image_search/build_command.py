@@ -1,5 +1,6 @@
 """The command line of build_index.py: says what it will do, builds, and says what it did."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -115,10 +116,14 @@ def build_index(
         "metadata": metadata.name if metadata else None,
         "filename_pattern": filename_pattern,
     }
-    with tqdm(total=len(collection), desc="Building", unit=" pictures") as progress:
-        summary = build(
-            collection, encoder, out, info, max_side, settings().max_pixels, options, progress
-        )
+    try:
+        with tqdm(total=len(collection), desc="Building", unit=" pictures") as progress:
+            summary = build(
+                collection, encoder, out, info, max_side, settings().max_pixels, options, progress
+            )
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        raise
     print(f"\n{summary.rows:,} pictures are in {out}.")
     if summary.rejects:
         print(f"{summary.rejects.total():,} files were left out, each named in {out}/rejects.csv:")

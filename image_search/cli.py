@@ -43,7 +43,7 @@ def run(command: Callable[[], Any]) -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         sys.exit(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
     except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on where it was")
+        sys.exit(130)  # what shells expect after Ctrl+C
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from image_search.errors import PictureError
 from image_search.fields import arrow_schema
 from image_search.progress import Progress, Stopwatch
 
-SIZE = 1000
+SIZE = 500
 """Pictures of a part: what is done again, at most, when a build was killed."""
 
 CHUNK = 64
