@@ -77,7 +77,7 @@ def prepare(folder: Path, rows: int) -> None:
 
     from image_search import probes
     from image_search.encoder import unit
-    from image_search.export import write_encoder
+    from image_search.export import export_encoder, try_int8
     from image_search.index import FaissIndex
     from image_search.sentence_transformer import SentenceTransformerEncoder
 
@@ -85,7 +85,8 @@ def prepare(folder: Path, rows: int) -> None:
     clip = SentenceTransformerEncoder(str(random_clip.save(folder / "clip")), device="cpu")
     vectors = unit(generator.normal(size=(rows, clip.dim)).astype(np.float32))
     picture = Image.fromarray(generator.integers(0, 255, (300, 300, 3), dtype=np.uint8))
-    print(write_encoder(clip, folder / "encoder", probes.TEXTS, [picture], vectors))
+    agreement = export_encoder(clip, folder / "encoder", probes.TEXTS, [picture])
+    print(try_int8(folder / "encoder", probes.TEXTS, [picture], vectors, agreement))
     index = FaissIndex.build(clip.dim)
     index.add(vectors)
     index.write(folder / "vectors.faiss")

@@ -18,18 +18,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from PIL import Image as PILImage
 
 import image_search
-from image_search import artifact as layout
 from image_search import images, probes
-from image_search.artifact import CollectionInfo, Manifest
+from image_search import manifest as layout
+from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.card import card
 from image_search.collection import FolderCollection, Reject
 from image_search.encoder import Encoder, OnnxEncoder
 from image_search.errors import ArtifactError, CollectionError
-from image_search.export import write_encoder
+from image_search.export import Agreement, export_encoder, try_int8
 from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
-from image_search.parts import Job, read_rejects, read_vectors, sample, write_parts
+from image_search.manifest import CollectionInfo, Manifest
+from image_search.parts import Job, read_rejects, read_vectors, try_pictures, write_parts
 from image_search.progress import Progress, Quiet, Stopwatch
 
 SAMPLE = 32
@@ -69,18 +71,26 @@ def build(
     goes on where it was. Raises CollectionError if no picture can be used, ArtifactError if `out`
     holds something else or is being built by another process.
     """
+    out = out.resolve()
     check_target(out)
     job = Job(collection, encoder, max_side, max_pixels)
     work = out.with_name(f"{out.name}.partial")
-    work.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(f"{out.name}.lock"), blocking=False)
     try:
-        with FileLock(work / "lock", blocking=False):
+        with lock:
+            _restore(out, work)
             watch = Stopwatch()
+            pictures = try_pictures(job, SAMPLE)
+            with watch.stage("query encoder"):
+                # First: a model that cannot be exported fails now, not after hours of encoding.
+                shutil.rmtree(work / "encoder", ignore_errors=True)
+                agreement = export_encoder(encoder, work / "encoder", probes.TEXTS, pictures)
             parts = write_parts(job, work / "parts", progress or Quiet(), watch)
-            done = work / "artifact"
             info = info or CollectionInfo(name=collection.name)
-            summary = _assemble(job, parts, done, info, options or {}, watch)
-            _put_in_place(done, out, work)
+            summary = _assemble(job, parts, work, pictures, agreement, info, options or {}, watch)
+            _put_in_place(work, out)
+            Path(lock.lock_file).unlink(missing_ok=True)
             return summary
     except Timeout:
         raise ArtifactError(
@@ -89,25 +99,37 @@ def build(
 
 
 def check_target(out: Path) -> None:
-    """Raise ArtifactError if `out` holds something else than a built collection."""
-    if not out.exists() or (out / layout.MANIFEST).is_file():
+    """Raise ArtifactError if anything would be lost by putting a collection in the place of `out`.
+
+    What a build wrote may be written over, and nothing else.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not out.is_dir() or any(out.iterdir()):
+    own = layout.own_files(out)
+    if own is None:
         raise ArtifactError(
-            f"{out} exists and is not a built collection; nothing was written over. "
-            "Name a new folder with --out, or empty this one first."
+            f"{out} exists and is not a built collection, or a damaged one; nothing was written "
+            "over. Name a new folder with --out, or remove this one yourself."
+        )
+    found = {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir()}
+    if strange := sorted(found - own):
+        raise ArtifactError(
+            f"{out} holds files that no build wrote, for example {strange[0]}; nothing was written "
+            "over. Move them elsewhere, or name a new folder with --out."
         )
 
 
 def _assemble(
     job: Job,
     parts: list[Path],
-    done: Path,
+    work: Path,
+    pictures: list[PILImage.Image],
+    agreement: Agreement,
     info: CollectionInfo,
     options: Options,
     watch: Stopwatch,
 ) -> Summary:
-    """Make the whole artifact at `done` out of finished parts."""
+    """Make the whole artifact at `work`/artifact out of finished parts."""
     rejects = [*job.collection.rejects, *(r for part in parts for r in read_rejects(part))]
     rejects.sort(key=lambda reject: reject.id)
     parts = [part for part in parts if (part / "data.parquet").exists()]
@@ -116,8 +138,9 @@ def _assemble(
             f"None of the {len(rejects):,} files can be used as a picture. "
             f"The first: {rejects[0].id}: {rejects[0].reason}."
         )
+    done = work / "artifact"
     shutil.rmtree(done, ignore_errors=True)
-    for folder, name in layout.PART_FILES.items():
+    for folder, name in (("data", data_file), ("thumbnails", thumbnail_file)):
         (done / folder).mkdir(parents=True)
         for number, part in enumerate(parts):
             _link(part / f"{folder}.parquet", done / name(number, len(parts)))
@@ -130,15 +153,12 @@ def _assemble(
         index.add(vectors)
         index.write(done / layout.INDEX)
     with watch.stage("query encoder"):
-        pictures = [images.decode(data) for data in sample(parts, SAMPLE)]
-        agreement = write_encoder(
-            job.encoder, done / layout.ENCODER, probes.TEXTS, pictures, vectors
-        )
+        shutil.copytree(work / "encoder", done / layout.ENCODER)
+        agreement = try_int8(done / layout.ENCODER, probes.TEXTS, pictures, vectors, agreement)
     with watch.stage("measure"):
         query_encoder = OnnxEncoder(done / layout.ENCODER)
         recall = probes.measure_recall(index, ExactIndex(vectors), query_encoder, vectors)
-        texts = query_encoder.encode_texts(probes.TEXTS)
-        sampled = vectors[probes.picture_rows(len(vectors))]
+        threshold = probes.no_match_threshold(index, query_encoder.encode_texts(probes.TEXTS))
     _write_rejects(done / layout.REJECTS, rejects)
     reasons = Counter(reason_group(reject.reason) for reject in rejects)
     manifest = Manifest(
@@ -158,6 +178,7 @@ def _assemble(
             name=job.encoder.name,
             revision=job.encoder.revision,
             dim=job.encoder.dim,
+            precision=job.encoder.precision,
             preprocessing=query_encoder.spec.image,
             agreement=agreement,
         ),
@@ -168,15 +189,12 @@ def _assemble(
         ),
         fields=job.collection.fields,
         no_match=layout.NoMatch(
-            threshold=probes.no_match_threshold(texts, sampled),
-            percentile=probes.PERCENTILE,
-            texts=len(texts),
-            pictures=len(sampled),
+            threshold=threshold, percentile=probes.PERCENTILE, texts=len(probes.TEXTS)
         ),
         files={},
         versions=_versions(),
     )
-    (done / layout.CARD).write_text(card(manifest, query_encoder.spec.notice), encoding="utf-8")
+    (done / layout.CARD).write_text(card(manifest, query_encoder.notice), encoding="utf-8")
     with watch.stage("hash"):
         paths = sorted(p for p in done.rglob("*") if p.is_file())
         files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
@@ -184,7 +202,7 @@ def _assemble(
     sizes: Counter[str] = Counter()
     for path, file in files.items():
         sizes[path.partition("/")[0]] += file.bytes
-    version = layout.Artifact.open(done).version
+    version = Artifact.open(done).version
     return Summary(len(ids), reasons, version, dict(sizes), watch.seconds)
 
 
@@ -229,10 +247,18 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _put_in_place(done: Path, out: Path, work: Path) -> None:
+def _put_in_place(work: Path, out: Path) -> None:
+    """Swap the finished artifact for what is at `out`, and clear up."""
     old = work / "old"
-    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.replace(old)
-    done.replace(out)
+    (work / "artifact").replace(out)
     shutil.rmtree(work)
+
+
+def _restore(out: Path, work: Path) -> None:
+    """Put the former collection back if a build was killed between the two renames above."""
+    old = work / "old"
+    if old.exists() and not out.exists():
+        old.replace(out)
+    shutil.rmtree(old, ignore_errors=True)

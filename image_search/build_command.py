@@ -9,11 +9,9 @@ import typer
 from tqdm import tqdm
 
 from image_search.cli import run
-from image_search.encoder import Encoder, embedded_encoder
+from image_search.encoder import DEFAULT_MODEL, Encoder, embedded_encoder
 from image_search.errors import ConfigError
 from image_search.settings import settings
-
-DEFAULT_MODEL = "clip-ViT-B-32"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -86,16 +84,22 @@ def build_index(
 
     Stopped at any moment, the same command goes on where it was.
     """
-    from image_search.artifact import CollectionInfo
     from image_search.build import build, check_target
     from image_search.collection import FolderCollection
+    from image_search.manifest import CollectionInfo
 
     # What Pillow warns of in odd files is no line for the keeper: rejects.csv says what counts.
     warnings.filterwarnings("ignore", module="PIL")
-    if out.resolve().is_relative_to(folder.resolve()):
+    out = out.resolve()
+    if out.is_relative_to(folder.resolve()):
         raise ConfigError(
             f"{out} lies inside {folder}, so the next build would take it for pictures. "
             "Name a place outside with --out."
+        )
+    if any(path and path.resolve().is_relative_to(out) for path in (folder, metadata, fields)):
+        raise ConfigError(
+            f"{out} holds what is to be read, and is written over as a whole. "
+            "Name another place with --out."
         )
     check_target(out)
     collection = FolderCollection.open(folder, metadata, filename_pattern, fields)

@@ -2,7 +2,7 @@
 
 import json
 
-from image_search.artifact import Manifest
+from image_search.manifest import Manifest
 
 _FRONT_MATTER = """\
 ---

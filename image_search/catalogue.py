@@ -14,6 +14,7 @@ class Catalogue:
     """A table with the column `id` and the fields, its rows in the order of the index."""
 
     def __init__(self, table: pa.Table) -> None:
+        self.table = table
         self._fields = table.drop_columns(["id"])
         self.ids: list[str] = table.column("id").to_pylist()
 
@@ -22,8 +23,8 @@ class Catalogue:
         """Read metadata.parquet. Raises ArtifactError if it is not such a table."""
         try:
             return cls(pq.read_table(path))
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise ArtifactError(f"{path} cannot be read: {error}") from None
+        except (OSError, pa.ArrowException, LookupError, ValueError) as error:
+            raise ArtifactError(f"{path.name} cannot be read: {error}") from None
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import image_search
+from image_search.encoder import DEFAULT_MODEL
 from image_search.errors import ImageSearchError, PictureError, QueryError
 
 app = typer.Typer(
@@ -41,7 +42,8 @@ def run(command: Callable[[], Any]) -> None:
     except ImageSearchError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a folder that may not be written
-        sys.exit(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        path = error.filename2 or error.filename or ""
+        sys.exit(f"error: {error.strerror or error}: {path}".rstrip(": "))
     except KeyboardInterrupt:
         sys.exit(130)  # what shells expect after Ctrl+C
 
@@ -125,7 +127,7 @@ def verify(
     """Read every byte of a built collection and say whether it is as it was built."""
     from tqdm import tqdm
 
-    from image_search.artifact import verify as check
+    from image_search.verify import verify as check
 
     with tqdm(unit=" files", disable=not sys.stderr.isatty()) as progress:
         problems = check(artifact, lambda name: progress.update())
@@ -145,7 +147,7 @@ def verify(
 def selfcheck(
     model: Annotated[
         str, typer.Option("--model", help="The model to check; `embedded` or one of the Hub.")
-    ] = "clip-ViT-B-32",
+    ] = DEFAULT_MODEL,
     as_json: AsJson = False,
 ) -> None:
     """Try a model on the demo: load, export, compare, ask labelled questions, judge."""
@@ -182,10 +184,13 @@ def demo(
 
 def _read_image(path: Path) -> Any:
     from image_search import images
+    from image_search.search import QUERY_SIDE
     from image_search.settings import settings
 
     try:
-        return images.decode(path.read_bytes(), max_pixels=settings().max_pixels)
+        return images.decode(
+            path.read_bytes(), max_pixels=settings().max_pixels, max_side=QUERY_SIDE
+        )
     except PictureError as error:
         raise QueryError(f"{path} cannot be searched with: {error}.") from None
 

@@ -136,6 +136,8 @@ def _list(folder: Path) -> tuple[dict[str, Path], list[Reject]]:
             rejects.append(Reject(_printable(name), reason))
         elif name != _printable(name):
             rejects.append(Reject(_printable(name), "name is not UTF-8; rename the file"))
+        elif any(unicodedata.category(c) == "Cc" for c in name):
+            rejects.append(Reject(_printable(name), "name has a line break or the like; rename it"))
         else:
             id = unicodedata.normalize("NFC", name)
             names.append((id != name, name, id))

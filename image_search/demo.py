@@ -1,14 +1,17 @@
 """The collection that comes with the project, built on first use by the real builder."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 from tqdm import tqdm
 
-from image_search.artifact import FORMAT_VERSION, MANIFEST, CollectionInfo
+from image_search.artifact import Artifact
 from image_search.build import build
 from image_search.collection import FolderCollection
 from image_search.encoder import EMBEDDED, embedded_encoder
+from image_search.errors import ArtifactError
+from image_search.manifest import FORMAT_VERSION, CollectionInfo
 from image_search.settings import ROOT, settings
 
 FOLDER = ROOT / "assets" / "demo"
@@ -49,8 +52,10 @@ INFO = CollectionInfo(
 def ensure_demo() -> Path:
     """The folder of the built demo; builds it, with its progress shown, if it is not there yet."""
     out = settings().cache / f"demo-{_key()}"
-    if (out / MANIFEST).is_file():
-        return out
+    try:
+        return Artifact.open(out).path
+    except ArtifactError:  # not built yet, or damaged: it is ours to build again
+        shutil.rmtree(out, ignore_errors=True)
     collection = open_collection()
     with tqdm(total=len(collection), desc="Building the demo", unit=" pictures") as progress:
         build(collection, embedded_encoder(), out, INFO, progress=progress)

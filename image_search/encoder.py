@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tokenizers import Tokenizer
 
 from image_search import images
@@ -28,7 +28,12 @@ Vectors = NDArray[np.float32]
 EMBEDDED = ROOT / "assets" / "encoder"
 """The encoder that comes with the project, for work without a model hub."""
 
-FORMAT_VERSION = 1
+DEFAULT_MODEL = "clip-ViT-B-32"
+"""What a collection is built with if nothing else is said."""
+
+FILE_NAME = r"^[\w.-]+$"
+"""A file beside encoder.json, never one of another folder."""
+
 BATCH = 8
 """Pictures an ONNX session gets at once: more is no faster on a CPU, and less memory is used."""
 
@@ -52,6 +57,8 @@ class Preprocessing(BaseModel):
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """The square that the tower sees: (size, size, 3), 0..255. Any PIL mode is taken."""
         image = images.to_rgb(image)
+        if self.fit == "crop":
+            image = _central(image)
         reference = (min if self.fit == "crop" else max)(image.size)
         # Cut off, not rounded, as CLIP's own processor does: the pixels are then the very same.
         width, height = (max(1, int(self.size * side / reference)) for side in image.size)
@@ -78,7 +85,7 @@ class TextTower(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    file: str
+    file: str = Field(pattern=FILE_NAME)
     max_tokens: int
     """Word pieces the tower reads at most, with its start and end marks."""
 
@@ -86,7 +93,7 @@ class TextTower(BaseModel):
 class ImageTower(Preprocessing):
     """The half of an encoder that reads pictures."""
 
-    file: str
+    file: str = Field(pattern=FILE_NAME)
 
 
 class EncoderSpec(BaseModel):
@@ -114,6 +121,14 @@ class Encoder(Protocol):
     def revision(self) -> str: ...
     @property
     def dim(self) -> int: ...
+    @property
+    def precision(self) -> str:
+        """In what numbers pictures are encoded, such as float32."""
+
+    @property
+    def notice(self) -> str | None:
+        """A sentence for the people who search with it, where one is needed."""
+
     def encode_texts(self, texts: list[str]) -> Vectors:
         """(n, dim) unit vectors."""
 
@@ -122,6 +137,19 @@ class Encoder(Protocol):
 
     def read_part(self, text: str) -> str:
         """The part of a text that the model reads: all of it unless it is over the limit."""
+
+
+def _central(image: Image.Image) -> Image.Image:
+    """The middle of a picture that is far longer than wide: the rest would be cut off anyway.
+
+    Scaled whole, a strip of 1 × 60,000 pixels would need all of the memory.
+    """
+    width, height = image.size
+    longest = 16 * min(width, height)
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    if not (left or top):
+        return image
+    return image.crop((left, top, width - left, height - top))
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -162,6 +190,14 @@ class OnnxEncoder:
     @property
     def dim(self) -> int:
         return self.spec.dim
+
+    @property
+    def precision(self) -> str:
+        return "float32"
+
+    @property
+    def notice(self) -> str | None:
+        return self.spec.notice
 
     @cached_property
     def _image(self) -> ort.InferenceSession:
@@ -236,5 +272,8 @@ def _session(path: Path) -> ort.InferenceSession:
 
 
 def _run(session: ort.InferenceSession, inputs: dict[str, Any]) -> Vectors:
-    output: Vectors = session.run(None, inputs)[0]
+    try:
+        output: Vectors = session.run(None, inputs)[0]
+    except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        raise EncoderError(f"The encoder failed, its files may be damaged: {error}") from None
     return output

@@ -50,17 +50,12 @@ class Agreement(BaseModel):
     int8_picture_top10: float | None = None
 
 
-def write_encoder(
-    encoder: Encoder,
-    folder: Path,
-    texts: list[str],
-    pictures: list[Image.Image],
-    collection: Vectors,
+def export_encoder(
+    encoder: Encoder, folder: Path, texts: list[str], pictures: list[Image.Image]
 ) -> Agreement:
-    """Write `encoder` as an artifact's `encoder/` and say how well it agrees.
+    """Write `encoder` as an artifact's `encoder/`, in float32, and say how well it agrees.
 
-    `texts` and `pictures` are what both are tried on; `collection` is (n, dim), the vectors that
-    the first ten results are counted over. Raises EncoderError if the two disagree.
+    `texts` and `pictures` are what both are tried on. Raises EncoderError if they disagree.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(encoder, OnnxEncoder):
@@ -71,9 +66,8 @@ def write_encoder(
 
     if not isinstance(encoder, SentenceTransformerEncoder):
         raise EncoderError(f"An encoder of kind {type(encoder).__name__} cannot be exported.")
-    spec = _export(encoder, folder)
-    agreement = _compare(encoder, encoder.original(), folder, texts, pictures)
-    return _try_int8(spec, folder, texts, pictures, collection, agreement)
+    _export(encoder, folder)
+    return _compare(encoder, encoder.original(), folder, texts, pictures)
 
 
 def top10_agreement(queries: Vectors, others: Vectors, collection: Vectors) -> float:
@@ -130,7 +124,7 @@ def _min_cosine(first: Vectors, second: Vectors) -> float:
     return float((first * second).sum(axis=1).min(initial=1.0))
 
 
-def _export(encoder: "SentenceTransformerEncoder", folder: Path) -> EncoderSpec:
+def _export(encoder: "SentenceTransformerEncoder", folder: Path) -> None:
     """Write both towers in float32 with encoder.json and tokenizer.json."""
     import torch
 
@@ -145,34 +139,30 @@ def _export(encoder: "SentenceTransformerEncoder", folder: Path) -> EncoderSpec:
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.normalize(self.features(inputs).pooler_output, dim=-1)
 
-    clip = encoder.clip
-    device, dtype = clip.device, clip.dtype
-    clip.to("cpu", torch.float32)
+    clip = encoder.clip.to("cpu")
     size = encoder.preprocessing.size
     # Traced with a text of several tokens and a batch of two: neither is then taken as fixed.
     ids = torch.tensor([encoder.tokenizer("a drawing of a steam engine")["input_ids"]])
+    pixels = torch.zeros(2, 3, size, size)
     examples: list[tuple[str, Any, Any, str, dict[int, str]]] = [
         ("text.onnx", clip.get_text_features, ids, "input_ids", {0: "batch", 1: "tokens"}),
-        ("image.onnx", clip.get_image_features, torch.zeros(2, 3, size, size), "pixel_values",
-         {0: "batch"}),
-    ]  # fmt: skip
-    try:
-        for file, features, example, name, axes in examples:
-            # The tracer warns of every branch on a shape; `_compare` tries shapes it has not seen.
-            with torch.inference_mode(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                torch.onnx.export(
-                    Tower(features).eval(),
-                    (example,),
-                    folder / file,
-                    input_names=[name],
-                    output_names=["embedding"],
-                    dynamic_axes={name: axes, "embedding": {0: "batch"}},
-                    opset_version=OPSET,
-                    dynamo=False,
-                )
-    finally:
-        clip.to(device, dtype)
+        ("image.onnx", clip.get_image_features, pixels, "pixel_values", {0: "batch"}),
+    ]
+    for file, features, example, name, axes in examples:
+        # The tracer warns of every branch on a shape; `_compare` tries shapes it has not seen.
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                Tower(features).eval(),
+                (example,),
+                folder / file,
+                input_names=[name],
+                output_names=["embedding"],
+                dynamic_axes={name: axes, "embedding": {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    clip.to(encoder.device)
     encoder.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     spec = EncoderSpec(
         format_version=1,
@@ -184,19 +174,23 @@ def _export(encoder: "SentenceTransformerEncoder", folder: Path) -> EncoderSpec:
         precision={"text": "float32", "image": "float32"},
     )
     _write_spec(spec, folder)
-    return spec
 
 
-def _try_int8(
-    spec: EncoderSpec,
+def try_int8(
     folder: Path,
     texts: list[str],
     pictures: list[Image.Image],
     collection: Vectors,
     agreement: Agreement,
 ) -> Agreement:
-    """Put 8-bit weights in a tower's place where the first ten results stay the same."""
+    """Put 8-bit weights in a float32 tower's place where the first ten results stay the same.
+
+    `collection` is (n, dim), the vectors that the first ten are counted over.
+    """
     original = OnnxEncoder(folder)
+    spec = original.spec
+    if spec.precision != {"text": "float32", "image": "float32"}:
+        return agreement
     queries = {"text": original.encode_texts(texts), "image": original.encode_images(pictures)}
     shares = {}
     files = {"text": spec.text.file, "image": spec.image.file}

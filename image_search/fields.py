@@ -4,7 +4,7 @@ The kind of a column, by its values that are not empty; the first line that fits
 with a value that is a list already, as JSON has them, is a list):
 
     url       all begin with http:// or https:// and hold no blank
-    number    all are plain decimal numbers of at most 15 digits, such as 1872, -3 or 0.5. Not
+    number    all are plain decimal numbers, up to 15 digits before the point, as 1872 or 0.5. Not
               000499442, which is a code; not 1,234 or 1.234,5, which mean different things to
               different readers
     date      all are ISO 8601 dates (1872, 1872-05, 1872-05-03, 1872-05-03T10:00), and not all are
@@ -67,7 +67,7 @@ _ROLES: dict[Role, tuple[tuple[str, ...], frozenset[Kind]]] = {
 _LIST_NAMES = frozenset({"keywords", "tags", "subjects", "topics", "genres"})
 _SEPARATOR = re.compile("[;|]")
 _URL = re.compile(r"https?://\S+", re.IGNORECASE)
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?", re.ASCII)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,20})?", re.ASCII)
 _DATE = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)"
     r"(?P<time>[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?)?)?",

@@ -102,7 +102,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, max_side: int | None = Non
         image.load()
         rgb = to_rgb(image)
         if max_side is not None:
-            rgb = _fit(rgb, max_side)
+            rgb = fit(rgb, max_side)
         # after load(): a TIFF is turned by Pillow then, a PNG may keep its EXIF at the end
         turn = _UPRIGHT.get(_orientation(image))
         if turn is not None:
@@ -141,7 +141,7 @@ def thumbnail(image: Image.Image, side: int = 256) -> bytes:
 
     The same pixels give the same bytes, about 8 KB at 256 px.
     """
-    return _encode(_fit(image, side), "WEBP", quality=75, method=2)
+    return _encode(fit(image, side), "WEBP", quality=75, method=2)
 
 
 def stored(data: bytes, image: Image.Image, max_side: int) -> bytes:
@@ -154,7 +154,8 @@ def stored(data: bytes, image: Image.Image, max_side: int) -> bytes:
     """
     if _shown_as_is(data, max_side):
         return data
-    return _encode(_fit(image, max_side), "JPEG", quality=90, subsampling=0, optimize=True)
+    # Not `optimize`: it needs the whole file in one buffer, which a grainy scan overruns.
+    return _encode(fit(image, max_side), "JPEG", quality=90, subsampling=0)
 
 
 def media_type(data: bytes) -> str:
@@ -244,7 +245,8 @@ def _shown_as_is(data: bytes, max_side: int) -> bool:
         return False
 
 
-def _fit(image: Image.Image, side: int) -> Image.Image:
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """The picture with a longest side of at most `side` pixels; itself if it has that."""
     scale = side / max(image.size)
     if scale >= 1:
         return image

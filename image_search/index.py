@@ -74,7 +74,7 @@ class FaissIndex:
         """The index in a file. Raises ArtifactError if it is none."""
         try:
             return cls(faiss.read_index(str(path)))
-        except RuntimeError as error:  # what FAISS throws for anything at all
+        except (RuntimeError, MemoryError) as error:  # what FAISS throws for anything at all
             raise ArtifactError(f"The index {path} cannot be read: {error}.") from None
 
     def add(self, vectors: Vectors) -> None:
@@ -82,7 +82,13 @@ class FaissIndex:
         self._index.add(np.ascontiguousarray(vectors))
 
     def write(self, path: Path) -> None:
-        faiss.write_index(self._index, str(path))
+        # Not faiss.write_index: on a full disk it throws something that is no OSError.
+        path.write_bytes(faiss.serialize_index(self._index).data)
+
+    def vectors(self, start: int, count: int) -> Vectors:
+        """What the index holds for `count` rows from `start` on: (count, dim), of 16 bits."""
+        held: Vectors = self._index.reconstruct_n(start, count)
+        return held
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -97,6 +103,11 @@ class FaissIndex:
         # than one, searches that run side by side wait for each other.
         faiss.omp_set_num_threads(1)
         scores, rows = self._index.search(vector[None, :], k)
+        if (rows < 0).any():  # what FAISS gives where it meets a number that is none
+            raise ArtifactError(
+                "The index is damaged. Copy the collection again from where it came, or build it "
+                "again with build_index.py."
+            )
         order = np.lexsort((rows[0], -scores[0]))
         return rows[0][order], scores[0][order]
 

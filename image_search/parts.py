@@ -9,12 +9,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +21,25 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 from PIL import Image as PILImage
 
-from image_search import artifact as layout
 from image_search import images
 from image_search.collection import Entry, FolderCollection, Reject
 from image_search.encoder import Encoder, Vectors
 from image_search.errors import PictureError
 from image_search.fields import arrow_schema
+from image_search.manifest import FORMAT_VERSION, ROW_GROUP
 from image_search.progress import Progress, Stopwatch
 
 SIZE = 500
 """Pictures of a part: what is done again, at most, when a build was killed."""
 
 CHUNK = 64
-"""Pictures that are decoded at once: what keeps the memory flat."""
+"""Pictures that are decoded and encoded at once, a multiple of ROW_GROUP: what is in memory."""
+
+ENCODED_SIDE = 1024
+"""Longest side, in pixels, of what the encoder is given: it sees less, and memory stays flat."""
+
+UNREADABLE = "cannot be read"
+"""How the reason begins where it may be another at the next try."""
 
 THUMBNAILS = pa.schema({"id": pa.string(), "thumbnail": pa.binary()})
 
@@ -69,7 +74,7 @@ class Job:
         """A name for a part that changes with anything that would change its contents."""
         listed = [(entry.id, *_state_of(entry.path), entry.metadata) for entry in entries]
         made_by = (
-            *(layout.FORMAT_VERSION, self.encoder.name, self.encoder.revision),
+            *(FORMAT_VERSION, self.encoder.name, self.encoder.revision, self.encoder.precision),
             *(self.max_side, self.max_pixels, str(self.schema)),
         )
         return hashlib.sha256(json.dumps([made_by, listed]).encode()).hexdigest()[:32]
@@ -80,9 +85,13 @@ class Job:
             data = self.collection.read(entry)
             image = images.decode(data, max_pixels=self.max_pixels, max_side=self.max_side)
             stored = images.stored(data, image, self.max_side)
-            return Prepared(entry, image, stored, images.thumbnail(image))
+            return Prepared(entry, images.fit(image, ENCODED_SIDE), stored, images.thumbnail(image))
         except PictureError as error:
             return Reject(entry.id, str(error))
+        except (OSError, ValueError, MemoryError) as error:
+            # What Pillow raises of a picture that it can decode but not encode; no file is
+            # written here, so it is never the disk.
+            return Reject(entry.id, f"cannot be stored: {error}")
 
 
 @dataclass(frozen=True)
@@ -101,12 +110,19 @@ def write_parts(job: Job, folder: Path, progress: Progress, watch: Stopwatch) ->
     for start in range(0, len(job.collection), SIZE):
         entries = job.collection.entries[start : start + SIZE]
         part = folder / job.key(entries)
-        if part.is_dir():
+        if _is_done(part):
             progress.update(len(entries))
         else:
             _write_part(job, entries, part, progress, watch)
         parts.append(part)
     return parts
+
+
+def try_pictures(job: Job, count: int) -> list[PILImage.Image]:
+    """Up to `count` pictures, spread over the collection, to try an encoder on before the work."""
+    step = -(-len(job.collection) // count)
+    outcomes = [job.prepare(entry) for entry in job.collection.entries[::step]]
+    return [outcome.image for outcome in outcomes if isinstance(outcome, Prepared)]
 
 
 def read_rejects(part: Path) -> list[Reject]:
@@ -121,26 +137,29 @@ def read_vectors(parts: list[Path], dim: int) -> Vectors:
     return np.concatenate([c.flatten().to_numpy().reshape(-1, dim) for c in chunks])
 
 
-def sample(parts: list[Path], count: int) -> Iterator[bytes]:
-    """`count` pictures, or all there are, spread over parts and row groups."""
-    chosen = parts[:: -(-len(parts) // count)]
-    each = -(-count // len(chosen))
-    for part in chosen:
-        with pq.ParquetFile(part / "data.parquet") as parquet:
-            groups = range(0, parquet.num_row_groups, -(-parquet.num_row_groups // each))
-            rows = -(-each // len(groups))
-            for group in groups:
-                column = parquet.read_row_group(group, columns=["image"]).column("image")
-                yield from (image["bytes"] for image in column.slice(0, rows).to_pylist())
+def _is_done(part: Path) -> bool:
+    """Whether a part is there, whole, and nothing in it may turn out otherwise now."""
+    try:
+        rejects = read_rejects(part)
+        if (part / "data.parquet").exists():
+            for name in ("data.parquet", "thumbnails.parquet"):
+                pq.read_metadata(part / name)
+    except (OSError, ValueError):  # not there, or torn when the power failed
+        return False
+    return not any(reject.reason.startswith(UNREADABLE) for reject in rejects)
 
 
 def _write_part(
     job: Job, entries: list[Entry], part: Path, progress: Progress, watch: Stopwatch
 ) -> None:
-    rows: list[dict[str, Any]] = []
-    thumbnails: list[dict[str, Any]] = []
+    half = part.with_name(f"{part.name}.tmp")
+    for leftover in (half, part):
+        shutil.rmtree(leftover, ignore_errors=True)
+    half.mkdir(parents=True)
     rejects: list[Reject] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    data = _RowGroups(half / "data.parquet", job.schema)
+    thumbnails = _RowGroups(half / "thumbnails.parquet", THUMBNAILS)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, data, thumbnails:
         for start in range(0, len(entries), CHUNK):
             chunk = entries[start : start + CHUNK]
             with watch.stage("decode"):
@@ -149,32 +168,58 @@ def _write_part(
             prepared = [o for o in outcomes if isinstance(o, Prepared)]
             with watch.stage("encode"):
                 vectors = job.encoder.encode_images([p.image for p in prepared])
-            for p, vector in zip(prepared, vectors, strict=True):
-                image = {"bytes": p.stored, "path": None}
-                rows.append(
-                    {"id": p.entry.id, "image": image, **p.entry.metadata, "embeddings": vector}
-                )
-                thumbnails.append({"id": p.entry.id, "thumbnail": p.thumbnail})
+            with watch.stage("write"):
+                for p, vector in zip(prepared, vectors, strict=True):
+                    image = {"bytes": p.stored, "path": None}
+                    metadata = p.entry.metadata
+                    data.add({"id": p.entry.id, "image": image, **metadata, "embeddings": vector})
+                    thumbnails.add({"id": p.entry.id, "thumbnail": p.thumbnail})
             progress.update(len(chunk))
-    with watch.stage("write"):
-        half = part.with_name(f"{part.name}.tmp")
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        if rows:
-            _write_parquet(half / "data.parquet", rows, job.schema)
-            _write_parquet(half / "thumbnails.parquet", thumbnails, THUMBNAILS)
-        (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
-        half.replace(part)
+    (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
+    for path in half.iterdir():
+        _to_disk(path)
+    half.replace(part)
+    _to_disk(part.parent)
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    # No dictionaries: every id, picture and vector is its own, they would only cost time.
-    pq.write_table(
-        pa.Table.from_pylist(rows, schema=schema),
-        path,
-        row_group_size=layout.ROW_GROUP,
-        use_dictionary=False,
-    )
+class _RowGroups:
+    """A parquet file written ROW_GROUP rows at a time; no file if there is no row."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path = path
+        self._schema = schema
+        self._rows: list[dict[str, Any]] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == ROW_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if self._writer is None:
+            # No dictionaries: every id, picture and vector is its own, they would only cost time.
+            self._writer = pq.ParquetWriter(self._path, self._schema, use_dictionary=False)
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def __exit__(self, *_: object) -> None:
+        if self._rows:
+            self._write()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _to_disk(path: Path) -> None:
+    """Have a file or folder written for good, so that a rename after it means that it is whole."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _state_of(path: Path) -> tuple[int, int]:

@@ -111,7 +111,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
     """The text on one line, with … where it would be wider than `width` pixels."""
-    text = " ".join(text.split())
+    text = " ".join(text.split())[:200]  # no line of a sheet holds more
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(f"{text}…", font) > width:

@@ -22,6 +22,10 @@ MAX_CHARACTERS = 2_000
 
 MAX_RESULTS = 1_000
 
+QUERY_SIDE = 1024
+"""Longest side, in pixels, to which a picture that is searched with is decoded; the models see
+less, and it is what a collection's own pictures are shrunk to."""
+
 
 class Searcher:
     """Searches one collection by words or by picture. Safe to use from several threads."""
@@ -39,7 +43,7 @@ class Searcher:
         Raises ArtifactError if the collection is missing or damaged.
         """
         chosen = artifact or settings().artifact
-        if chosen is None:
+        if not chosen:
             from image_search.demo import ensure_demo
 
             chosen = ensure_demo()
@@ -61,6 +65,8 @@ class Searcher:
             if text and text.strip():
                 raise QueryError("Search with words or with a picture, not with both at once.")
             asked = "a picture"
+            if not all(image.size):
+                raise QueryError("That picture has no pixels. Choose another one.")
             # As `images.decode` does for the collection: a telephone stores which side is up.
             upright = ImageOps.exif_transpose(image)
             vector = self.encoder.encode_images([upright])[0]

@@ -6,19 +6,18 @@ serving needs is made from it in `image_search.export`.
 
 import hashlib
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from image_search.encoder import Preprocessing, Vectors, unit
+from image_search.encoder import DEFAULT_MODEL, Preprocessing, Vectors, unit
 from image_search.errors import EncoderError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-DEFAULT_MODEL = "clip-ViT-B-32"
 
 TWO_WAYS = (
     "Either install what it needs (pip install -r requirements-build.txt) on a machine that "
@@ -66,8 +65,9 @@ class SentenceTransformerEncoder:
         self.preprocessing = _preprocessing(module.processor.image_processor)
         self.dim = int(self.clip.config.projection_dim)
         self.batch_size = 32 if self.device == "cpu" else 512
-        self._dtype = torch.bfloat16 if self.device.startswith("cuda") else torch.float32
-        self.clip.to(self._dtype)
+        # The weights stay in float32, since the export is made from them.
+        self.precision = "bfloat16" if self.device.startswith("cuda") else "float32"
+        self.notice = None
         torch.set_num_threads(os.cpu_count() or 1)
 
     def encode_texts(self, texts: list[str]) -> Vectors:
@@ -96,10 +96,16 @@ class SentenceTransformerEncoder:
 
         rows = [np.empty((0, self.dim), np.float32)]
         for start in range(0, len(items), self.batch_size):
-            with torch.inference_mode():
+            with torch.inference_mode(), self._autocast():
                 output = features(items[start : start + self.batch_size])
             rows.append(output.pooler_output.float().cpu().numpy())
         return unit(np.concatenate(rows))
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        import torch
+
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def _text_features(self, texts: list[str]) -> Any:
         tokens = self.tokenizer(
@@ -113,7 +119,7 @@ class SentenceTransformerEncoder:
         pixels: torch.Tensor = torch.from_numpy(
             np.stack([self.preprocessing(picture) for picture in pictures])
         )
-        return self.clip.get_image_features(pixels.to(self.device, self._dtype))
+        return self.clip.get_image_features(pixels.to(self.device))
 
 
 class Original:

@@ -2,19 +2,21 @@
 
 import os
 import socket
+import sys
 from contextlib import suppress
 
 import uvicorn
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import Response
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import PlainTextResponse, Response
 
 from image_search import images
-from image_search.errors import ConfigError
+from image_search.errors import ArtifactError, ConfigError
 from image_search.search import Searcher
 from image_search.settings import settings
 
-# A picture's address names the version of the collection, so what lies there never changes.
-CACHE = {"Cache-Control": "private, max-age=31536000, immutable"}
+# Where an address names the version of the collection, what lies there never changes.
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+FOR_NOW = {"Cache-Control": "private, no-cache"}
 
 
 def create_app(searcher: Searcher) -> FastAPI:
@@ -32,12 +34,17 @@ def create_app(searcher: Searcher) -> FastAPI:
         return {"status": "ok", "pictures": len(searcher.artifact)}
 
     @app.get("/thumbnails/{id:path}")
-    def thumbnail(id: str) -> Response:
-        return _file(searcher.thumbnail(id), id)
+    def thumbnail(id: str, v: str = "") -> Response:
+        return _file(searcher, searcher.thumbnail(id), v)
 
     @app.get("/pictures/{id:path}")
-    def picture(id: str) -> Response:
-        return _file(searcher.picture(id), id)
+    def picture(id: str, v: str = "") -> Response:
+        return _file(searcher, searcher.picture(id), v)
+
+    @app.exception_handler(ArtifactError)
+    def damaged(request: Request, error: ArtifactError) -> Response:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return PlainTextResponse("This collection cannot be read at present.", 503)
 
     blocks = page.build(searcher)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
@@ -74,13 +81,16 @@ def serve(searcher: Searcher) -> None:
         ) from None
     app = create_app(searcher)
     port = listener.getsockname()[1]
-    print(f"Open http://{host}:{port} in a browser. Ctrl+C stops it.", flush=True)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
     config = uvicorn.Config(app, log_level="warning")
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         uvicorn.Server(config).run(sockets=[listener])
 
 
-def _file(data: bytes | None, id: str) -> Response:
+def _file(searcher: Searcher, data: bytes | None, version: str) -> Response:
     if data is None:
-        raise HTTPException(404, f"This collection has no picture {id!r}.")
-    return Response(data, media_type=images.media_type(data), headers=CACHE)
+        raise HTTPException(404, "This collection has no such picture.")
+    named = version == searcher.artifact.short_version
+    headers = FOREVER if named else FOR_NOW
+    return Response(data, media_type=images.media_type(data), headers=headers)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -114,6 +115,8 @@ def _read_csv(path: Path, text: str, notices: list[str]) -> dict[str, list[Value
     first = re.sub('"[^"]*"', "", text[:65536].lstrip().partition("\n")[0])
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # The text of a whole page may stand in one cell; the csv module's own limit is 131,072.
+    csv.field_size_limit(sys.maxsize)
     rows: list[list[str]] = []
     short: list[int] = []
     try:
@@ -139,10 +142,12 @@ def _read_csv(path: Path, text: str, notices: list[str]) -> dict[str, list[Value
         notices.append(some([f"line {n}" for n in short], f"row of {path.name}", "too short"))
     columns: dict[str, list[Value]] = {}
     for number, (name, *values) in enumerate(zip(*rows, strict=True), start=1):
+        if not name and not any(values):  # spreadsheets write empty columns at the right
+            continue
+        name = name or f"column_{number}"
         if name in columns:
             raise CollectionError(f"{path} has two columns {name!r}. Rename one of them.")
-        if name or any(values):  # spreadsheets write empty columns at the right
-            columns[name or f"column_{number}"] = [value or None for value in values]
+        columns[name] = [value or None for value in values]
     return columns
 
 
@@ -159,11 +164,15 @@ def _read_jsonl(path: Path, text: str, notices: list[str]) -> dict[str, list[Val
         if not isinstance(record, dict):
             raise CollectionError(f'{path}, line {number} is not an object, {{"file_name": …}}.')
         for name, value in record.items():
-            column = columns.setdefault(name.encode("utf-8", "replace").decode(), [])
+            column = columns.setdefault(_column_name(name), [])
             column += [None] * (rows - len(column))
             column[rows:] = [_from_json(value)]
         rows += 1
     return {name: column + [None] * (rows - len(column)) for name, column in columns.items()}
+
+
+def _column_name(name: str) -> str:
+    return name.strip().encode("utf-8", "replace").decode() or "unnamed"
 
 
 def _from_json(value: Any) -> Value:

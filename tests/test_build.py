@@ -1,8 +1,6 @@
 """From a folder to an artifact: every file accounted for, resumed after a stop, the same twice."""
 
 import csv
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,11 +14,13 @@ from PIL import Image
 
 import image_search
 from image_search import parts
-from image_search.artifact import Artifact, CollectionInfo, verify
+from image_search.artifact import Artifact
 from image_search.build import build
-from image_search.collection import FolderCollection
+from image_search.collection import Entry, FolderCollection
 from image_search.encoder import OnnxEncoder
-from image_search.errors import ArtifactError, CollectionError
+from image_search.errors import ArtifactError, CollectionError, PictureError
+from image_search.manifest import CollectionInfo
+from image_search.verify import verify
 
 
 def rejects_of(out: Path) -> dict[str, str]:
@@ -131,26 +131,90 @@ def test_a_changed_picture_is_not_taken_from_the_stopped_build(
     assert image_search.open(out).search("blue", k=1)[0].score < 0.1
 
 
+DRIVER = """
+import sys
+from image_search import parts
+from image_search.build_command import main
+parts.SIZE = 8
+sys.argv = ["build_index.py", *sys.argv[1:]]
+main()
+"""
+
+
 @pytest.mark.slow
-def test_a_killed_build_leaves_nothing_half_done(tmp_path: Path) -> None:
-    """The real program, killed for good at three moments, then run to the end."""
+def test_a_build_killed_at_every_stage_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    """The real program in small parts, killed as soon as something new lies on the disk."""
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for number in range(60):
+    for number in range(40):
         pixels = generator.integers(0, 255, (300, 400, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
-    command = [sys.executable, "build_index.py", str(folder), "--out", str(out)]
-    command += ["--model", "embedded"]
-    for seconds in (1.5, 2.5, 3.5):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+    command = [sys.executable, "-c", DRIVER, str(folder), "--model", "embedded", "--out"]
+    work = tmp_path / "out.partial"
+    seen = 0
+    for stage in ("encoder", "parts/*", "parts/*", "parts/*", "artifact", "artifact/index/*"):
+        before = set(work.glob(stage)) if stage == "parts/*" else set()
+        process = subprocess.Popen([*command, str(out)], stdout=-3, stderr=-3)
+        while process.poll() is None and not set(work.glob(stage)) - before:
+            time.sleep(0.005)
+        seen += process.poll() is None
+        process.kill()
+        process.wait()
         assert not out.exists() or verify(out) == []
-    subprocess.run(command, check=True, capture_output=True)
+    assert seen >= 5  # really killed at work, not after the end
+    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True)
     assert verify(out) == []
-    assert len(Artifact.open(out)) == 60
+    undisturbed = Artifact.open(tmp_path / "undisturbed")
+    assert Artifact.open(out).manifest.files == undisturbed.manifest.files
+    assert len(undisturbed) == 40
+
+
+def test_the_former_collection_is_back_after_a_kill_between_the_two_renames(
+    pictures: Path, colours: OnnxEncoder, built: Path
+) -> None:
+    work = built.with_name("built.partial")
+    work.mkdir()
+    built.rename(work / "old")  # where such a kill leaves it
+    for path in pictures.rglob("*.png"):
+        path.write_bytes(b"\x89PNG\r\n\x1a\nand no more")
+    with pytest.raises(CollectionError, match="None of the"):
+        build(FolderCollection.open(pictures), colours, built)
+    assert verify(built) == []
+
+
+def test_a_torn_part_is_made_again(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SIZE", 2)
+    out = tmp_path / "out"
+    with pytest.raises(StoppedError):
+        build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
+    [part] = (tmp_path / "out.partial/parts").glob("*[0-9a-f]/data.parquet")
+    part.write_bytes(b"")
+    build(FolderCollection.open(pictures), colours, out)
+    assert verify(out) == []
+
+
+def test_a_passing_fault_is_not_remembered(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SIZE", 2)
+    collection, out = FolderCollection.open(pictures), tmp_path / "out"
+    read = FolderCollection.read
+
+    def fail_once(self: FolderCollection, entry: Entry) -> bytes:
+        if entry.id == "cold/blue.png":
+            raise PictureError("cannot be read: Input/output error")
+        return read(self, entry)
+
+    monkeypatch.setattr(FolderCollection, "read", fail_once)
+    with pytest.raises(StoppedError):
+        build(collection, colours, out, progress=StopAfter(3))
+    monkeypatch.setattr(FolderCollection, "read", read)
+    build(collection, colours, out)
+    assert Artifact.open(out).catalogue.row("cold/blue.png") is not None
 
 
 def test_two_builds_at_once_do_not_get_in_each_others_way(
@@ -193,9 +257,40 @@ def test_a_folder_with_something_else_is_never_written_over(
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "chapter-1.txt").write_text("years of work")
-    with pytest.raises(ArtifactError, match="not a built collection; nothing was written over"):
+    with pytest.raises(ArtifactError, match="not a built collection, or a damaged one; nothing"):
         build(FolderCollection.open(pictures), colours, out)
     assert (out / "chapter-1.txt").read_text() == "years of work"
+
+
+def test_a_manifest_of_somebody_else_does_not_make_a_built_collection(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    """IIIF calls its file manifest.json as well."""
+    out = tmp_path / "iiif"
+    out.mkdir()
+    (out / "manifest.json").write_text('{"@context": "http://iiif.io/api/presentation/3"}')
+    (out / "scan.tif").write_bytes(b"the only copy")
+    with pytest.raises(ArtifactError, match="not a built collection, or a damaged one; nothing"):
+        build(FolderCollection.open(pictures), colours, out)
+    assert (out / "scan.tif").read_bytes() == b"the only copy"
+
+
+def test_a_file_that_somebody_put_into_a_built_collection_is_not_lost(
+    pictures: Path, colours: OnnxEncoder, built: Path
+) -> None:
+    (built / "my-judgements.csv").write_text("mine")
+    with pytest.raises(ArtifactError, match=r"no build wrote, for example my-judgements\.csv"):
+        build(FolderCollection.open(pictures), colours, built)
+    assert (built / "my-judgements.csv").read_text() == "mine"
+
+
+def test_a_grainy_scan_is_stored(colours: OnnxEncoder, tmp_path: Path) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "out"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "grain.tif")
+    build(FolderCollection.open(folder), colours, out)
+    assert Artifact.open(out).picture(0).startswith(b"\xff\xd8")
 
 
 def test_a_folder_without_a_single_good_picture_is_an_error_with_the_reason(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from odd_files import encoded, make_odd_files
+from PIL import Image
 
 from image_search import collection as module
 from image_search import images
@@ -353,7 +354,6 @@ def test_json_lines_keep_lists_and_the_digits_of_numbers(make: MakeFolder) -> No
         ("m.csv", b"file,n\na.jpg,1,2\n", r"line 2: 3 values under 2 column names. .* ',' in it"),
         ("m.csv", b'file,n\na.jpg,"1\n', "line 2: unexpected end of data.*quotation mark"),
         ("m.csv", b'file,n\na.jpg,"x"y"\n', "line 2: .*quotation mark"),
-        ("m.csv", b"file,n\na.jpg," + b"x" * 200_000, "line 2: field larger than field limit"),
         ("m.csv", b"file,n, n\na.jpg,1,2\n", "two columns 'n'"),
         ("m.csv", b"name,n\na.jpg,1\n", r"Call it file_name \(or filename, .* columns are name, n"),
         ("m.csv", b"", "its columns are none"),
@@ -465,3 +465,28 @@ def test_patterns_that_cannot_be_used_are_explained(
 ) -> None:
     with pytest.raises(CollectionError, match=message):
         FolderCollection.open(make("1.jpg"), filename_pattern=pattern)
+
+
+def test_the_text_of_a_whole_page_may_stand_in_one_cell(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    page = "x" * 200_000
+    (tmp_path / "metadata.csv").write_text(f"file_name,text\na.png,{page}\n")
+    [entry] = FolderCollection.open(tmp_path)
+    assert entry.metadata["text"] == page
+
+
+def test_a_column_without_a_name_does_not_take_anothers(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,column_3,\na.png,kept,other\n")
+    with pytest.raises(CollectionError, match="two columns 'column_3'"):
+        FolderCollection.open(tmp_path)
+
+
+def test_a_line_break_in_a_name_is_a_reject(tmp_path: Path) -> None:
+    for name in ("a\nb.png", "c.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    collection = FolderCollection.open(tmp_path)
+    assert [entry.id for entry in collection] == ["c.png"]
+    assert [(r.id, r.reason) for r in collection.rejects] == [
+        ("a\nb.png", "name has a line break or the like; rename it")
+    ]

@@ -14,11 +14,12 @@ from PIL import Image
 
 import image_search
 from image_search import export
-from image_search.artifact import Artifact, verify
+from image_search.artifact import Artifact
 from image_search.encoder import OnnxEncoder, unit
 from image_search.errors import EncoderError
-from image_search.export import top10_agreement, write_encoder
+from image_search.export import Agreement, export_encoder, top10_agreement, try_int8
 from image_search.sentence_transformer import SentenceTransformerEncoder
+from image_search.verify import verify
 
 TEXTS = ["a red house", "ships", "An illustration of the sun behind a mountain"]
 
@@ -31,6 +32,13 @@ def pictures(count: int) -> list[Image.Image]:
     ]
 
 
+def write_encoder(clip: SentenceTransformerEncoder, folder: Path, count: int) -> Agreement:
+    """Export and try 8 bits, as a build does before and after encoding."""
+    collection = clip.encode_images(pictures(20))
+    agreement = export_encoder(clip, folder, TEXTS, pictures(count))
+    return try_int8(folder, TEXTS, pictures(count), collection, agreement)
+
+
 @pytest.fixture(scope="module")
 def clip(random_clip_folder: Callable[[bool], Path]) -> SentenceTransformerEncoder:
     return SentenceTransformerEncoder(str(random_clip_folder(True)), device="cpu")
@@ -39,8 +47,7 @@ def clip(random_clip_folder: Callable[[bool], Path]) -> SentenceTransformerEncod
 def test_the_export_agrees_with_the_original(
     clip: SentenceTransformerEncoder, tmp_path: Path
 ) -> None:
-    collection = clip.encode_images(pictures(20))
-    agreement = write_encoder(clip, tmp_path, TEXTS, pictures(4), collection)
+    agreement = write_encoder(clip, tmp_path, 4)
     assert agreement.text_min_cosine > 0.99999
     assert agreement.picture_min_cosine > 0.99999
     exported = OnnxEncoder(tmp_path)
@@ -67,7 +74,7 @@ def test_int8_serves_only_where_the_first_ten_agree(
     precision: str,
 ) -> None:
     monkeypatch.setattr(export, "MIN_TOP10", least)
-    agreement = write_encoder(clip, tmp_path, TEXTS, pictures(2), clip.encode_images(pictures(20)))
+    agreement = write_encoder(clip, tmp_path, 2)
     assert 0 < (agreement.int8_text_top10 or 0) <= 1
     assert OnnxEncoder(tmp_path).spec.precision == {"text": precision, "image": precision}
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -94,13 +101,13 @@ def test_an_export_that_disagrees_is_refused(
     wrong = clip.preprocessing.model_copy(update={"fit": "pad"})
     monkeypatch.setattr(clip, "preprocessing", wrong)
     with pytest.raises(EncoderError, match="picture vectors have a cosine of"):
-        write_encoder(clip, tmp_path, TEXTS, pictures(4), clip.encode_images(pictures(9)))
+        export_encoder(clip, tmp_path, TEXTS, pictures(4))
 
 
 def test_a_long_text_is_cut_as_the_original_cuts_it(
     clip: SentenceTransformerEncoder, tmp_path: Path
 ) -> None:
-    write_encoder(clip, tmp_path, TEXTS, pictures(1), clip.encode_images(pictures(3)))
+    export_encoder(clip, tmp_path, TEXTS, pictures(1))
     exported = OnnxEncoder(tmp_path)
     long = "a ship in a storm near the coast of Wales " * 20
     assert exported.read_part(long) == clip.read_part(long)

@@ -81,11 +81,33 @@ def test_control_characters_are_as_good_as_blanks(searcher: Searcher) -> None:
     assert searcher.search("\x00red\n\t", k=1).query == "red"
 
 
-def test_what_is_close_to_nothing_is_said(searcher: Searcher) -> None:
-    # The threshold of so small a collection is high; "wood" is a word it does not know.
-    assert searcher.search("wood blue", k=1).notices == []
-    assert searcher.search("wood", k=1)[0].score < searcher.artifact.manifest.no_match.threshold
-    assert "Nothing here is close" in searcher.search("wood", k=1).notices[0]
+def test_what_is_close_to_nothing_is_said(
+    searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = searcher.artifact.manifest
+    strict = manifest.no_match.model_copy(update={"threshold": 0.9})
+    monkeypatch.setattr(
+        searcher.artifact, "manifest", manifest.model_copy(update={"no_match": strict})
+    )
+    assert searcher.search("red", k=1).notices == []
+    assert "Nothing here is close" in searcher.search("red green blue", k=1).notices[0]
+
+
+def test_the_threshold_is_what_nearly_all_everyday_questions_reach(searcher: Searcher) -> None:
+    """Words it does not know are all the same to this encoder: a little of every colour."""
+    told = searcher.artifact.manifest.no_match
+    assert told.threshold == pytest.approx(searcher.search("wood", k=1)[0].score, abs=1e-3)
+    assert (told.percentile, told.texts) == (10, 128)
+
+
+def test_a_strip_of_a_picture_takes_no_more_memory_than_another(searcher: Searcher) -> None:
+    strip = Image.new("RGB", (1, 60_000), "blue")
+    assert searcher.search(image=strip, k=1)[0].id == "cold/blue.png"
+
+
+def test_a_picture_without_pixels_is_refused(searcher: Searcher) -> None:
+    with pytest.raises(QueryError, match="has no pixels"):
+        searcher.search(image=Image.new("RGB", (0, 5)))
 
 
 def test_results_quote_the_version_of_the_collection(searcher: Searcher) -> None:

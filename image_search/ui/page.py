@@ -9,7 +9,7 @@ import gradio as gr
 from image_search import images
 from image_search.errors import PictureError, QueryError
 from image_search.results import Hit
-from image_search.search import Searcher
+from image_search.search import QUERY_SIDE, Searcher
 from image_search.settings import settings
 
 WARNING = (
@@ -48,7 +48,7 @@ CSS = """
 def build(searcher: Searcher) -> gr.Blocks:
     """The page of one collection, not yet served."""
     manifest = searcher.artifact.manifest
-    notice = searcher.artifact.encoder_spec().notice
+    notice = searcher.encoder.notice
     page: gr.Blocks
 
     # Gradio finds `gr.Request` by a function's annotations, which a partial does not show.
@@ -133,7 +133,9 @@ def search_picture(
     if path is None:
         raise gr.Error("Choose or paste a picture first.", print_exception=False)
     try:
-        image = images.decode(Path(path).read_bytes(), max_pixels=settings().max_pixels)
+        image = images.decode(
+            Path(path).read_bytes(), max_pixels=settings().max_pixels, max_side=QUERY_SIDE
+        )
     except PictureError as error:
         raise gr.Error(
             f"This file cannot be searched with: {error}.", print_exception=False
@@ -150,7 +152,7 @@ def _search(searcher: Searcher, request: gr.Request, **query: Any) -> tuple[str,
         raise gr.Error(str(error), print_exception=False) from None
     assert request.request is not None  # a handler always has one
     base = str(request.request.base_url).rstrip("/")
-    version = searcher.artifact.version[:12]
+    version = searcher.artifact.short_version
     gallery = [(f"{base}{thumbnail_path(hit.id, version)}", caption(hit)) for hit in results]
     lines = [f"The {len(results):,} nearest pictures to **{_plain(results.query)}**."]
     return "\n\n".join([*(_plain(notice) for notice in results.notices), *lines]), gallery
