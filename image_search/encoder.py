@@ -60,8 +60,10 @@ class Preprocessing(BaseModel):
         if self.fit == "crop":
             image = _central(image)
         reference = (min if self.fit == "crop" else max)(image.size)
-        # Cut off, not rounded, as CLIP's own processor does: the pixels are then the very same.
-        width, height = (max(1, int(self.size * side / reference)) for side in image.size)
+        # For a crop cut off, as CLIP's own processor does: the pixels are then the very same.
+        # Rounded otherwise, so that a small copy is framed as its original is.
+        whole = int if self.fit == "crop" else round
+        width, height = (max(1, whole(self.size * side / reference)) for side in image.size)
         image = image.resize((width, height), Image.Resampling[self.resample.upper()])
         if self.fit == "crop":
             left, top = (width - self.size) // 2, (height - self.size) // 2
