@@ -51,10 +51,19 @@ def test_capitals_and_articles_change_little(encoder: OnnxEncoder) -> None:
     assert plain @ typed > 0.75 > plain @ other
 
 
-def test_the_published_figures_are_above_the_floors() -> None:
-    """Measured by assets/encoder/make/evaluate.py with the very files that are committed."""
+def test_the_published_figures_are_of_these_files_and_above_the_floors() -> None:
+    """Measured by assets/encoder/make/evaluate.py, by way of ONNX Runtime."""
     figures = json.loads((EMBEDDED / "evaluation.json").read_text(encoding="utf-8"))
-    assert figures["revision"] == json.loads((EMBEDDED / "encoder.json").read_text())["revision"]
+    for name in FILES:
+        digest = hashlib.sha256((EMBEDDED / name).read_bytes()).hexdigest()
+        assert figures["files"][name]["sha256"] == digest, f"{name} was changed after measuring"
+    held_out, outside = figures["held_out_drawings"], figures["stamps"]
+    words = (EMBEDDED / "make" / "heldout_words.txt").read_text().split()
+    assert len(words) == figures["held_out_words"] >= 80
+    assert held_out["as_titled"]["at_10"] >= 0.40
+    assert held_out["categories"]["precision_at_10"] >= 0.56
+    assert outside["as_titled"]["at_10"] >= 0.45
+    assert outside["copies"]["recall_at_1"] >= 0.95
 
 
 def test_a_shrunk_grey_copy_finds_its_original(demo: Searcher) -> None:

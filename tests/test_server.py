@@ -73,6 +73,24 @@ def test_no_file_of_the_server_can_be_searched_with(address: str) -> None:
     assert "not a picture" not in answer  # it was not even opened
 
 
+def test_no_address_is_fetched_to_search_with(address: str) -> None:
+    payload = {"path": "https://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
+    started = httpx.post(f"{address}/gradio_api/call/search_picture", json={"data": [payload]})
+    event = started.json()["event_id"]
+    answer = httpx.get(f"{address}/gradio_api/call/search_picture/{event}").text
+    assert "addresses are not fetched" in answer
+
+
+def test_only_an_address_with_the_version_is_kept_for_long(
+    address: str, odd_searcher: Searcher
+) -> None:
+    thumbnail = f"{address}/thumbnails/{quote(ODD, safe='')}"
+    version = odd_searcher.artifact.short_version
+    kept = httpx.get(f"{thumbnail}?v={version}").headers["cache-control"]
+    asked_again = httpx.get(f"{thumbnail}?v=another").headers["cache-control"]
+    assert ("immutable" in kept, "immutable" in asked_again) == (True, False)
+
+
 def test_a_taken_port_is_one_line_with_the_remedy(odd_searcher: Searcher) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

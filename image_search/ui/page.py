@@ -32,7 +32,7 @@ EXAMPLES = (
     "An animal",
     "A guitar",
     "Flowers in a vase",
-    "An illustration of a cat or a dog",
+    "A house",
 )
 
 CSS = """
@@ -80,8 +80,7 @@ def build(searcher: Searcher) -> gr.Blocks:
                 type="filepath",
                 height=220,
             )
-            # Gradio would open the file itself, with formats and errors of its own.
-            picture.preprocess = _path  # type: ignore[method-assign]
+            _take_uploads_only(picture)
             look = gr.Button("Search with this picture")
         gr.Examples(
             [[example] for example in EXAMPLES],
@@ -179,5 +178,23 @@ def _plain(text: str) -> str:
     return "".join(f"&#{ord(c)};" if not (c.isalnum() or c in " .,:;?'’“”") else c for c in text)
 
 
-def _path(payload: Any) -> str | None:
-    return payload.path if payload else None
+def _take_uploads_only(picture: gr.Image) -> None:
+    """Have `picture` hand over the uploaded file as it is, and nothing but an upload.
+
+    By itself Gradio fetches any public address that a caller names, and opens the file with
+    formats and errors of its own.
+    """
+    move = picture.async_move_resource_to_block_cache
+
+    async def move_upload(url_or_file_path: str | Path | None) -> str | None:
+        if str(url_or_file_path).lower().startswith(("http:", "https:")):
+            raise gr.Error(
+                "Upload the picture itself; addresses are not fetched.", print_exception=False
+            )
+        return await move(url_or_file_path)
+
+    def hand_over(payload: Any) -> str | None:
+        return payload.path if payload else None
+
+    picture.async_move_resource_to_block_cache = move_upload  # type: ignore[method-assign]
+    picture.preprocess = hand_over  # type: ignore[method-assign]
