@@ -31,7 +31,7 @@ from image_search.errors import ArtifactError, CollectionError
 from image_search.export import Agreement, export_encoder, try_int8
 from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
 from image_search.manifest import CollectionInfo, Manifest
-from image_search.parts import Job, read_rejects, read_vectors, try_pictures, write_parts
+from image_search.parts import Job, read_rejects, read_vectors, to_disk, try_pictures, write_parts
 from image_search.progress import Progress, Quiet, Stopwatch
 
 SAMPLE = 32
@@ -140,10 +140,10 @@ def _assemble(
         )
     done = work / "artifact"
     shutil.rmtree(done, ignore_errors=True)
-    for folder, name in (("data", data_file), ("thumbnails", thumbnail_file)):
+    for folder, place in (("data", data_file), ("thumbnails", thumbnail_file)):
         (done / folder).mkdir(parents=True)
         for number, part in enumerate(parts):
-            _link(part / f"{folder}.parquet", done / name(number, len(parts)))
+            _link(part / f"{folder}.parquet", done / place(number, len(parts)))
     with watch.stage("index"):
         counts = [pq.read_metadata(part / "data.parquet").num_rows for part in parts]
         vectors = read_vectors(parts, job.encoder.dim)
@@ -199,9 +199,11 @@ def _assemble(
         paths = sorted(p for p in done.rglob("*") if p.is_file())
         files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
         layout.write_manifest(done, manifest.model_copy(update={"files": files}))
+        for path in done.rglob("*"):
+            to_disk(path)
     sizes: Counter[str] = Counter()
-    for path, file in files.items():
-        sizes[path.partition("/")[0]] += file.bytes
+    for name, file in files.items():
+        sizes[name.partition("/")[0]] += file.bytes
     version = Artifact.open(done).version
     return Summary(len(ids), reasons, version, dict(sizes), watch.seconds)
 

@@ -177,9 +177,9 @@ def _write_part(
             progress.update(len(chunk))
     (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
     for path in half.iterdir():
-        _to_disk(path)
+        to_disk(path)
     half.replace(part)
-    _to_disk(part.parent)
+    to_disk(part.parent)
 
 
 class _RowGroups:
@@ -213,7 +213,7 @@ class _RowGroups:
             self._writer.close()
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
     """Have a file or folder written for good, so that a rename after it means that it is whole."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from packaging.requirements import Requirement
 
 from image_search.settings import Settings
 
@@ -65,10 +66,10 @@ def test_requirements_pin_what_the_project_declares() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     pinned = (ROOT / "requirements.txt").read_text()
     for requirement in declared:
-        name, _, version = requirement.partition("==")
-        if version:
-            line = f"\n{name.replace('_', '-')}=={version}\n"
-            assert line in f"\n{pinned}".replace("_", "-"), f"run `make lock`: {requirement}"
+        wanted = Requirement(requirement)
+        name = wanted.name.replace("_", "-")
+        [version] = re.findall(rf"^{name}==(\S+)$", pinned, re.MULTILINE)
+        assert wanted.specifier.contains(version), f"run `make lock`: {requirement}"
 
 
 def test_every_picture_and_weight_in_the_repository_has_its_hash() -> None:

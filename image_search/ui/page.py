@@ -38,8 +38,21 @@ EXAMPLES = (
 CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto; }
 /* Gradio's gallery would be as wide as its columns ask, wider than a phone. */
-.gradio-container, .gradio-container * { min-width: 0; }
-#found .grid-container { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); }
+.gradio-container, .gradio-container main, #found, #found * { min-width: 0; }
+@media (max-width: 600px) {
+  #ask { flex-wrap: wrap; }
+  #ask > * { flex: 1 1 100% !important; }
+}
+/* Captions below the pictures and in full: some credit lines have to be read. */
+#found .thumbnail-lg { aspect-ratio: auto; height: auto; justify-content: flex-start; }
+#found .thumbnail-lg > img { height: 150px; object-fit: contain; }
+#found .caption-label {
+  position: static; max-width: 100%; white-space: normal; text-align: left;
+  border: 0; background: none; font-size: .75rem; line-height: 1.3; overflow-wrap: anywhere;
+}
+#found .grid-container {
+  grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); align-items: start;
+}
 #warning { border-left: 3px solid var(--color-accent); padding: 0 0 0 .75rem; }
 #warning p { margin: .25rem 0; }
 """
@@ -63,7 +76,7 @@ def build(searcher: Searcher) -> gr.Blocks:
     ) as page:
         gr.Markdown(_head(searcher))
         gr.Markdown(f"{WARNING}\n\n{notice or ''}", elem_id="warning")
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=True, elem_id="ask"):
             words = gr.Textbox(
                 label="What are you looking for?",
                 placeholder="A few English words, for example: a musical instrument",
@@ -163,8 +176,11 @@ def thumbnail_path(id: str, version: str) -> str:
 
 
 def caption(hit: Hit) -> str:
-    """What stands under a picture: its title, its score, and the credit it has to carry."""
-    return " · ".join(filter(None, [hit.title, f"{hit.score:.2f}", hit.credit]))
+    """What stands under a picture: its title or the credit it has to carry, and its score."""
+    score = f"{hit.score:.2f}"
+    if hit.title in hit.credit:  # as credit lines mostly have it
+        return f"{hit.credit} · {score}"
+    return " · ".join(filter(None, [hit.title, hit.credit, score]))
 
 
 def _head(searcher: Searcher) -> str:
