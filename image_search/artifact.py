@@ -18,6 +18,7 @@ from image_search.index import FaissIndex
 from image_search.manifest import (
     ENCODER,
     INDEX,
+    MANIFEST_HASH,
     METADATA,
     ROW_GROUP,
     Manifest,
@@ -125,11 +126,21 @@ class Artifact:
             rows = parquet.read_row_group(group, columns=["id", column], use_threads=False)
             id, cell = (rows.column(name)[place].as_py() for name in ("id", column))
         if id != self.catalogue.ids[row]:
-            raise ArtifactError(
-                f"The collection {self.path} was built again since it was opened. "
-                "Start this program again."
-            )
+            raise self._rebuilt()
         return cell
+
+    def check_current(self) -> None:
+        """Raise ArtifactError if the folder holds another build than when it was opened."""
+        with mended_by_building(self.path):
+            told = (self.path / MANIFEST_HASH).read_text(encoding="ascii")
+        if not told.startswith(self.version):
+            raise self._rebuilt()
+
+    def _rebuilt(self) -> ArtifactError:
+        return ArtifactError(
+            f"The collection {self.path} was built again since it was opened. "
+            "Start this program again."
+        )
 
     def parts(self, file: Callable[[int, int], str], columns: list[str]) -> Iterator[pa.Table]:
         """Columns of every part, in order."""

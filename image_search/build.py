@@ -75,7 +75,7 @@ def build(
     check_target(out)
     job = Job(collection, encoder, max_side, max_pixels)
     work = out.with_name(f"{out.name}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)  # before the lock: it says why, if it cannot be
     lock = FileLock(out.with_name(f"{out.name}.lock"), blocking=False)
     try:
         with lock:

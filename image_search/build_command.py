@@ -126,17 +126,20 @@ def build_index(
                 collection, encoder, out, info, max_side, settings().max_pixels, options, progress
             )
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        print(
+            "Stopped. The same command goes on from the last 500 pictures that were done.",
+            file=sys.stderr,
+        )
         raise
     print(f"\n{summary.rows:,} pictures are in {out}.")
     if summary.rejects:
-        print(f"{summary.rejects.total():,} files were left out, each named in {out}/rejects.csv:")
+        print(f"Left out: {summary.rejects.total():,}, each named in {out}/rejects.csv:")
         for reason, count in summary.rejects.most_common():
             print(f"  {count:6,}  {reason}")
     print("Seconds: " + ", ".join(f"{s} {t:.1f}" for s, t in summary.seconds.items()))
     sizes = ", ".join(f"{part} {size / 1e6:.1f}" for part, size in summary.sizes.items())
     print(f"Megabytes: {sizes}")
-    print("\nNext:")
+    print("\nNext (a program that serves this collection already has to be started again):")
     print(f'  python -m image_search search "a guitar" --artifact {out}')
     print(f"  IMAGE_SEARCH_ARTIFACT={out} python app.py")
 

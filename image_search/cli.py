@@ -76,7 +76,8 @@ def search(
         for notice in results.notices:
             print(notice)
         for hit in results:
-            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}  {hit.title}")
+            title = "" if hit.id.endswith(hit.title) else f"  {hit.title}"
+            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}{title}")
     if sheet:
         from image_search.results import sheet as draw
 
@@ -137,6 +138,7 @@ def verify(
         )
     elif problems:
         print("\n".join(problems))
+        print("Copy the collection again from where it came, or build it again.", file=sys.stderr)
     else:
         print(f"{artifact}: everything is as it was built.")
     if problems:

@@ -55,11 +55,13 @@ class Searcher:
     ) -> Results:
         """The k pictures nearest to a text or to a picture of any size and mode.
 
-        Raises QueryError, in words for the visitor, if there is nothing to search for.
+        Raises QueryError, in words for the visitor, if there is nothing to search for, and
+        ArtifactError if the collection was built again since it was opened.
         """
         start = time.perf_counter()
         if not 1 <= k <= MAX_RESULTS:
             raise QueryError(f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {k}.")
+        self.artifact.check_current()
         notices: list[str] = []
         if image is not None:
             if text and text.strip():

@@ -51,7 +51,8 @@ class Report:
     def __str__(self) -> str:
         lines = [
             f"Model {self.model}, revision {self.revision}, {self.dim} numbers a picture.",
-            f"The query encoder agrees with the original: {self.agreement}",
+            "How well the query encoder agrees with the original:",
+            *(f"  {name.replace('_', ' ')}: {value}" for name, value in self.agreement.items()),
             f"Of the first {FIRST} pictures, out of {self.pictures:,}, this share shows:",
             *(f"  {share:4.0%}  {question}" for question, share in self.precision.items()),
             f"On average {self.mean_precision:.0%}; at least {LEAST_PRECISION:.0%} is expected.",

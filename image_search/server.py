@@ -77,8 +77,14 @@ def serve(searcher: Searcher) -> None:
         listener.close()
         raise ConfigError(
             f"Port {port} of {host} cannot be used ({error.strerror}). "
-            "Choose another with IMAGE_SEARCH_PORT."
+            "Choose another with IMAGE_SEARCH_PORT (with make: PORT), or another IMAGE_SEARCH_HOST."
         ) from None
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        print(
+            f"warning: {host} is open to others, and nobody is asked who they are.",
+            file=sys.stderr,
+            flush=True,
+        )
     app = create_app(searcher)
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host

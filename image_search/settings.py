@@ -33,7 +33,10 @@ class Settings(BaseSettings):
         description="Where the demo is kept once it is built; may be deleted.",
     )
     results: int = Field(
-        default=60, ge=1, le=200, description="How many pictures the page shows for a search."
+        default=60,
+        ge=1,
+        le=200,
+        description="How many pictures the page shows for a search, 1 to 200.",
     )
     max_upload_mb: int = Field(
         default=20,

@@ -127,7 +127,7 @@ def test_build_index_builds_says_so_and_is_searchable(pictures: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     for expected in (
         "5 pictures are in",
-        "2 files were left out, each named in",
+        "Left out: 2, each named in",
         "Model embedded",
         "IMAGE_SEARCH_ARTIFACT=",
     ):

@@ -1,16 +1,22 @@
 """The search page: a field, a picture to search with, and the pictures that were found."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import gradio as gr
 
 from image_search import images
-from image_search.errors import PictureError, QueryError
+from image_search.errors import ArtifactError, PictureError, QueryError
 from image_search.results import Hit
 from image_search.search import QUERY_SIDE, Searcher
 from image_search.settings import settings
+
+THUMBNAILS, PICTURES = "/thumbnails/", "/pictures/"
+URL = ":/?#@!$&'*+,;=%~"
+"""What an address may hold besides letters, digits and -._, but brackets, which end a link."""
 
 WARNING = (
     "**For research only.** The order of these pictures comes from a model that has not been "
@@ -25,7 +31,21 @@ THEME = gr.themes.Base(
     neutral_hue="stone",
     font=["system-ui", "sans-serif"],
     font_mono=["monospace"],
+).set(
+    # White on the theme's own teal is too faint to read (2.5:1; this is 5.5:1).
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
 )
+
+# After an answer the picture that was shown before goes. On a phone the new ones lie below the
+# fold; elsewhere the page stays where it is.
+TO_RESULTS = """() => {
+  if (innerWidth < 700) document.getElementById('message').scrollIntoView({behavior: 'smooth'});
+  return '';
+}"""
+TO_DETAIL = "() => document.getElementById('message').scrollIntoView({behavior: 'smooth'})"
 
 EXAMPLES = (
     "A musical instrument",
@@ -53,6 +73,13 @@ CSS = """
 #found .grid-container {
   grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); align-items: start;
 }
+#found .grid-wrap { max-height: none; height: auto; overflow: visible; }
+#found:not(:has(img)) { display: none; }
+#examples { flex-wrap: wrap; gap: .5rem; }
+#examples button { flex: 0 0 auto; width: auto; white-space: nowrap; }
+#detail thead { display: none; }
+#detail td:first-child { white-space: nowrap; overflow-wrap: normal; }
+#detail img { max-height: 70vh; }
 #warning { border-left: 3px solid var(--color-accent); padding: 0 0 0 .75rem; }
 #warning p { margin: .25rem 0; }
 """
@@ -70,6 +97,9 @@ def build(searcher: Searcher) -> gr.Blocks:
 
     def by_picture(path: str | None, request: gr.Request) -> tuple[str, list[Any]]:
         return search_picture(searcher, path, request)
+
+    def show(chosen: gr.SelectData, request: gr.Request) -> str:
+        return show_picture(searcher, chosen.value, request)
 
     with gr.Blocks(
         title=manifest.collection.name, analytics_enabled=False, delete_cache=(3600, 3600)
@@ -95,15 +125,9 @@ def build(searcher: Searcher) -> gr.Blocks:
             )
             _take_uploads_only(picture)
             look = gr.Button("Search with this picture")
-        gr.Examples(
-            [[example] for example in EXAMPLES],
-            words,
-            label="For example",
-            api_visibility="private",
-            cache_examples=False,
-            elem_id="examples",
-        )
+        examples = gr.Row(elem_id="examples")
         message = gr.Markdown(elem_id="message")
+        detail = gr.Markdown(elem_id="detail")
         found = gr.Gallery(
             label="Pictures",
             show_label=False,
@@ -112,10 +136,11 @@ def build(searcher: Searcher) -> gr.Blocks:
             height="auto",
             elem_id="found",
             interactive=False,
-            buttons=["fullscreen"],
+            allow_preview=False,
+            buttons=[],
         )
         outputs: list[Any] = [message, found]
-        gr.on(
+        asked = gr.on(
             [words.submit, search.click],
             by_words,
             words,
@@ -123,12 +148,27 @@ def build(searcher: Searcher) -> gr.Blocks:
             api_name="search",
             concurrency_limit=4,
         )
-        look.click(
+        looked = look.click(
             by_picture,
             picture,
             outputs,
             api_name="search_picture",
             concurrency_limit=2,
+        )
+        tried = []
+        with examples:
+            for example in EXAMPLES:
+                chip = gr.Button(example, size="sm", scale=0, min_width=80)
+                typed = chip.click(
+                    None, None, words, js=f"() => {json.dumps(example)}", api_visibility="private"
+                )
+                tried.append(typed.then(by_words, words, outputs, api_visibility="private"))
+        for answered in (asked, looked, *tried):
+            # In the browser alone: a second call to the server races with the next search, and
+            # Gradio's stream of answers then loses that one.
+            answered.then(None, None, detail, js=TO_RESULTS, api_visibility="private")
+        found.select(show, None, detail, api_visibility="private").then(
+            None, js=TO_DETAIL, api_visibility="private"
         )
     return page
 
@@ -143,36 +183,58 @@ def search_picture(
 ) -> tuple[str, list[Any]]:
     """The same for a picture file."""
     if path is None:
-        raise gr.Error("Choose or paste a picture first.", print_exception=False)
+        return _said("Choose or paste a picture first.")
     try:
         image = images.decode(
             Path(path).read_bytes(), max_pixels=settings().max_pixels, max_side=QUERY_SIDE
         )
     except PictureError as error:
-        raise gr.Error(
-            f"This file cannot be searched with: {error}.", print_exception=False
-        ) from None
+        return _said(f"This file cannot be searched with: {error}.")
     except OSError:  # Gradio has deleted it meanwhile
-        raise gr.Error("The picture is gone. Choose it again.", print_exception=False) from None
+        return _said("The picture is gone. Choose it again.")
     return _search(searcher, request, image=image)
+
+
+def show_picture(searcher: Searcher, chosen: Any, request: gr.Request) -> str:
+    """The picture that was chosen from the gallery, large, with all that is known of it."""
+    id = unquote(urlsplit(chosen["image"]["url"]).path.removeprefix(THUMBNAILS))
+    row = searcher.artifact.catalogue.row(id)
+    if row is None:
+        return ""
+    [fields] = searcher.artifact.catalogue.metadata([row])
+    lines = [f"![]({_address(searcher, request, PICTURES, id)})", "", "| | |", "|---|---|"]
+    for field in searcher.artifact.manifest.fields:
+        if (value := fields[field.name]) is not None:
+            text = ", ".join(value) if isinstance(value, list) else str(value)
+            shown = f"[{_plain(text)}]({quote(text, safe=URL)})" if field.kind == "url" else None
+            lines.append(f"| {_plain(field.name)} | {shown or _plain(text)} |")
+    return "\n".join([*lines, f"| file | {_plain(id)} |"])
 
 
 def _search(searcher: Searcher, request: gr.Request, **query: Any) -> tuple[str, list[Any]]:
     try:
         results = searcher.search(**query, k=settings().results)
     except QueryError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        return _said(str(error))
+    except ArtifactError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return _said("This collection was changed or damaged. Whoever runs it has to look at it.")
+    gallery = [(_address(searcher, request, THUMBNAILS, h.id), caption(h)) for h in results]
+    lines = [f"The {len(results):,} nearest pictures to **{_plain(results.query)}**."]
+    text = "\n\n".join([*(_plain(notice) for notice in results.notices), *lines])
+    return text, gallery
+
+
+def _said(text: str) -> tuple[str, list[Any]]:
+    """A sentence in place of results."""
+    return _plain(text), []
+
+
+def _address(searcher: Searcher, request: gr.Request, folder: str, id: str) -> str:
+    """Where a picture lies; the version in the address lets a browser keep it for long."""
     assert request.request is not None  # a handler always has one
     base = str(request.request.base_url).rstrip("/")
-    version = searcher.artifact.short_version
-    gallery = [(f"{base}{thumbnail_path(hit.id, version)}", caption(hit)) for hit in results]
-    lines = [f"The {len(results):,} nearest pictures to **{_plain(results.query)}**."]
-    return "\n\n".join([*(_plain(notice) for notice in results.notices), *lines]), gallery
-
-
-def thumbnail_path(id: str, version: str) -> str:
-    """The address of a small picture; the version in it lets a browser keep it for long."""
-    return f"/thumbnails/{quote(id, safe='')}?v={version}"
+    return f"{base}{folder}{quote(id, safe='')}?v={searcher.artifact.short_version}"
 
 
 def caption(hit: Hit) -> str:

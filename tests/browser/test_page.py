@@ -154,6 +154,29 @@ def test_a_file_that_is_no_picture_is_said_and_the_next_one_works(
     assert len(ask(page, "a cat")) == 60
 
 
+def test_an_example_is_asked_at_a_click(page: Page) -> None:
+    page.get_by_role("button", name="A guitar").click()
+    expect(page.locator("#message")).to_contain_text("nearest pictures to A guitar")
+    assert len(captions(page)) == 60
+
+
+def test_a_click_on_a_picture_shows_it_large_with_all_that_is_known(
+    page: Page, demo: Searcher
+) -> None:
+    ask(page, "a statue of Buddha")
+    page.locator("#found .grid-container img").first.click()
+    hit = demo.search("a statue of Buddha", k=1)[0]
+    detail = page.locator("#detail")
+    expect(detail).to_contain_text(hit.metadata["title"])
+    expect(detail).to_contain_text(hit.metadata["rights"])
+    expect(detail.get_by_role("link").first).to_have_attribute("href", hit.metadata["source_url"])
+    large = detail.locator("img")
+    expect(large).to_be_visible()
+    page.wait_for_function("document.querySelector('#detail img').naturalWidth > 256")
+    ask(page, "a cat")
+    expect(detail.locator("img")).to_have_count(0)
+
+
 def test_markup_in_a_question_stays_text(page: Page) -> None:
     words = "<img src=x onerror=document.title='pwned'> **bold** ${1+1}"
     ask(page, words)
