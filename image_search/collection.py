@@ -237,8 +237,8 @@ def _columns(
     """The values of every column in the order of `ids`: of the table, the pattern, the folders."""
     columns: dict[str, list[Value]] = {}
     if metadata is not None:
-        file_names, table = read_table(metadata, notices)
-        rows = match_rows(ids, metadata.name, file_names, notices)
+        file_column, file_names, table = read_table(metadata, notices)
+        rows = match_rows(ids, metadata.name, file_column, file_names, notices)
         for name, values in table.items():
             columns[name] = [None if row is None else values[row] for row in rows]
     if pattern is not None:

@@ -179,7 +179,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         raise ArtifactError(
             f"{path} is not a collection that build_index.py wrote "
             f"({Path(error.filename).name} is missing). "
-            f"Build one: python build_index.py FOLDER --out {path}"
+            "Build one into a new folder: python build_index.py FOLDER --out NEW"
         ) from None
     version = hashlib.sha256(data).hexdigest()
     if told != _hash_line(version):

@@ -25,7 +25,11 @@ FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "id")
 
 
 def match_rows(
-    ids: Sequence[str], table: str, file_names: Sequence[Value], notices: list[str]
+    ids: Sequence[str],
+    table: str,
+    column: str,
+    file_names: Sequence[Value],
+    notices: list[str],
 ) -> list[int | None]:
     """For every id the row of the table that is about it."""
     names = [unicodedata.normalize("NFC", str(name or "").strip()) for name in file_names]
@@ -48,7 +52,10 @@ def match_rows(
         left = sorted(set(left) - set(rows.values()))
     if not rows:
         example = f"it names {names[0]!r}, the folder has {ids[0]!r}" if names else "it is empty"
-        raise CollectionError(f"No row of {table} is about a file of the folder: {example}.")
+        raise CollectionError(
+            f"No row of {table} is about a file of the folder: {example}. What names the files is "
+            f"its column {column!r}; call the right one file_name."
+        )
     for examples, noun, fault in (
         ([names[row] for row in left], f"row of {table}", "for no file of the folder"),
         (doubled, f"row of {table}", "for a file that has a row already, and passed over"),
@@ -72,8 +79,8 @@ def _stem(path: str) -> str:
     return os.path.splitext(_base_name(path))[0]
 
 
-def read_table(path: Path, notices: list[str]) -> tuple[list[Value], dict[str, list[Value]]]:
-    """What names the files, row by row, and the other columns."""
+def read_table(path: Path, notices: list[str]) -> tuple[str, list[Value], dict[str, list[Value]]]:
+    """Which column names the files, what it says row by row, and the other columns."""
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".jsonl"):
         raise CollectionError(
@@ -90,7 +97,7 @@ def read_table(path: Path, notices: list[str]) -> tuple[list[Value], dict[str, l
             f"{path} has no column that names the files. Call it file_name "
             f"(or {', '.join(FILE_COLUMNS[1:])}); its columns are {', '.join(columns) or 'none'}."
         )
-    return columns.pop(file_column), columns
+    return file_column, columns.pop(file_column), columns
 
 
 def _read_text(path: Path) -> str:

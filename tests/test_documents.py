@@ -57,7 +57,7 @@ def test_the_readmes_file_name_pattern_reads_the_articles_file_name() -> None:
         "volume": "0",
         "page": "000579",
         "plate": "1",
-        "title": "[The Ring and the Book  etc ]",
+        "title": "The Ring and the Book  etc",
         "year": "1920",
     }
 
