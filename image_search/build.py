@@ -26,7 +26,7 @@ from image_search import manifest as layout
 from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.card import card
 from image_search.collection import FolderCollection, Reject
-from image_search.encoder import Encoder, OnnxEncoder
+from image_search.encoder import Encoder, OnnxEncoder, Vectors
 from image_search.errors import ArtifactError, CollectionError
 from image_search.export import Agreement, export_encoder, try_int8
 from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
@@ -155,10 +155,9 @@ def _assemble(
     with watch.stage("query encoder"):
         shutil.copytree(work / "encoder", done / layout.ENCODER)
         agreement = try_int8(done / layout.ENCODER, probes.TEXTS, pictures, vectors, agreement)
+    query_encoder = OnnxEncoder(done / layout.ENCODER)
     with watch.stage("measure"):
-        query_encoder = OnnxEncoder(done / layout.ENCODER)
-        recall = probes.measure_recall(index, ExactIndex(vectors), query_encoder, vectors)
-        threshold = probes.no_match_threshold(index, query_encoder.encode_texts(probes.TEXTS))
+        index_info, no_match = _measure(index, vectors, query_encoder)
     _write_rejects(done / layout.REJECTS, rejects)
     reasons = Counter(reason_group(reject.reason) for reject in rejects)
     manifest = Manifest(
@@ -182,30 +181,44 @@ def _assemble(
             preprocessing=query_encoder.spec.image,
             agreement=agreement,
         ),
-        index=layout.IndexInfo(
-            kind=KIND,
-            metric=METRIC,
-            recall=layout.Recall(**recall, queries=len(probes.TEXTS)),
-        ),
+        index=index_info,
         fields=job.collection.fields,
-        no_match=layout.NoMatch(
-            threshold=threshold, percentile=probes.PERCENTILE, texts=len(probes.TEXTS)
-        ),
+        no_match=no_match,
         files={},
         versions=_versions(),
     )
     (done / layout.CARD).write_text(card(manifest, query_encoder.notice), encoding="utf-8")
     with watch.stage("hash"):
-        paths = sorted(p for p in done.rglob("*") if p.is_file())
-        files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
-        layout.write_manifest(done, manifest.model_copy(update={"files": files}))
-        for path in done.rglob("*"):
-            to_disk(path)
+        sizes = _seal(done, manifest)
+    return Summary(len(ids), reasons, Artifact.open(done).version, sizes, watch.seconds)
+
+
+def _measure(
+    index: FaissIndex, vectors: Vectors, encoder: OnnxEncoder
+) -> tuple[layout.IndexInfo, layout.NoMatch]:
+    """What the index finds of what there is to find, and below which score nothing is close."""
+    recall = probes.measure_recall(index, ExactIndex(vectors), encoder, vectors)
+    threshold = probes.no_match_threshold(index, encoder.encode_texts(probes.TEXTS))
+    questions = len(probes.TEXTS)
+    return (
+        layout.IndexInfo(
+            kind=KIND, metric=METRIC, recall=layout.Recall(**recall, queries=questions)
+        ),
+        layout.NoMatch(threshold=threshold, percentile=probes.PERCENTILE, texts=questions),
+    )
+
+
+def _seal(done: Path, manifest: Manifest) -> dict[str, int]:
+    """Write the manifest with every file's hash, and all to the disk; the bytes of each part."""
+    paths = sorted(p for p in done.rglob("*") if p.is_file())
+    files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
+    layout.write_manifest(done, manifest.model_copy(update={"files": files}))
+    for path in done.rglob("*"):
+        to_disk(path)
     sizes: Counter[str] = Counter()
     for name, file in files.items():
         sizes[name.partition("/")[0]] += file.bytes
-    version = Artifact.open(done).version
-    return Summary(len(ids), reasons, version, dict(sizes), watch.seconds)
+    return dict(sizes)
 
 
 def reason_group(reason: str) -> str:
