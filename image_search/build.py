@@ -75,6 +75,7 @@ def build(
     check_target(out)
     job = Job(collection, encoder, max_side, max_pixels)
     work = out.with_name(f"{out.name}.partial")
+    _check_work(work)
     work.mkdir(parents=True, exist_ok=True)  # before the lock: it says why, if it cannot be
     lock = FileLock(out.with_name(f"{out.name}.lock"), blocking=False)
     try:
@@ -116,6 +117,16 @@ def check_target(out: Path) -> None:
         raise ArtifactError(
             f"{out} holds files that no build wrote, for example {strange[0]}; nothing was written "
             "over. Move them elsewhere, or name a new folder with --out."
+        )
+
+
+def _check_work(work: Path) -> None:
+    """Raise ArtifactError if the folder that is worked in, and removed, holds anything else."""
+    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    if strange := sorted(found - {"artifact", "encoder", "old", "parts"}):
+        raise ArtifactError(
+            f"{work} is where a build works, and it holds something else ({strange[0]}); nothing "
+            "was touched. Name another folder with --out, or rename this one."
         )
 
 

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
@@ -12,6 +12,9 @@ from image_search.cli import run
 from image_search.encoder import DEFAULT_MODEL, Encoder, embedded_encoder
 from image_search.errors import ConfigError
 from image_search.settings import settings
+
+if TYPE_CHECKING:
+    from image_search.build import Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -131,6 +134,11 @@ def build_index(
             file=sys.stderr,
         )
         raise
+    _report(summary, out)
+
+
+def _report(summary: "Summary", out: Path) -> None:
+    """Say what a build did, and what to do next."""
     print(f"\n{summary.rows:,} pictures are in {out}.")
     if summary.rejects:
         print(f"Left out: {summary.rejects.total():,}, each named in {out}/rejects.csv:")

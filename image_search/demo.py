@@ -45,7 +45,8 @@ INFO = CollectionInfo(
     name="Demonstration collection",
     description="Paintings, objects, photographs of space and drawings, all free to use: museum "
     "works from New York and Seoul, NASA's photographs, and drawings of Open Clipart.",
-    rights="Every picture states its own; all are in the public domain or free to use.",
+    rights="Every picture states its own; all are free to use, some with the credit "
+    "line that is given.",
 )
 
 

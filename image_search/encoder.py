@@ -164,7 +164,7 @@ class OnnxEncoder:
     """An encoder out of a folder with encoder.json, tokenizer.json and two ONNX files.
 
     Reads the text tower when made and the image tower at the first picture. Safe to use from
-    several threads. `threads` pictures batches are encoded at a time; a query needs one.
+    several threads. `threads` batches of pictures are encoded at a time; a query needs one.
     Raises EncoderError if the folder does not hold a usable encoder.
     """
 

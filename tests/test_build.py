@@ -284,6 +284,15 @@ def test_a_file_that_somebody_put_into_a_built_collection_is_not_lost(
     assert (built / "my-judgements.csv").read_text() == "mine"
 
 
+def test_a_folder_of_pictures_called_like_the_place_of_work_is_not_lost(
+    pictures: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    folder = pictures.rename(tmp_path / "scans.partial")
+    with pytest.raises(ArtifactError, match="holds something else .* nothing was touched"):
+        build(FolderCollection.open(folder), colours, tmp_path / "scans")
+    assert (folder / "warm/red.png").exists()
+
+
 def test_a_grainy_scan_is_stored(colours: OnnxEncoder, tmp_path: Path) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()

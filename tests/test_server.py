@@ -63,22 +63,22 @@ def test_the_page_can_be_asked_by_programs(address: str) -> None:
     assert re.search(r"<b>\.png · 1\.00$", picture["caption"])
 
 
+def search_with(address: str, path: str) -> str:
+    """What the server answers to a caller who names a file instead of uploading one."""
+    endpoint = f"{address}/gradio_api/call/search_picture"
+    payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    event = httpx.post(endpoint, json={"data": [payload]}).json()["event_id"]
+    return httpx.get(f"{endpoint}/{event}").text
+
+
 def test_no_file_of_the_server_can_be_searched_with(address: str) -> None:
-    """A path that was not uploaded is refused, whatever a caller claims."""
-    payload = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
-    started = httpx.post(f"{address}/gradio_api/call/search_picture", json={"data": [payload]})
-    event = started.json()["event_id"]
-    answer = httpx.get(f"{address}/gradio_api/call/search_picture/{event}").text
+    answer = search_with(address, "/etc/hostname")
     assert "event: error" in answer
     assert "not a picture" not in answer  # it was not even opened
 
 
 def test_no_address_is_fetched_to_search_with(address: str) -> None:
-    payload = {"path": "https://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
-    started = httpx.post(f"{address}/gradio_api/call/search_picture", json={"data": [payload]})
-    event = started.json()["event_id"]
-    answer = httpx.get(f"{address}/gradio_api/call/search_picture/{event}").text
-    assert "addresses are not fetched" in answer
+    assert "addresses are not fetched" in search_with(address, "https://example.org/a.png")
 
 
 def test_only_an_address_with_the_version_is_kept_for_long(

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 import gradio as gr
 
 from image_search import images
-from image_search.errors import ArtifactError, PictureError, QueryError
+from image_search.errors import ArtifactError, EncoderError, PictureError, QueryError
 from image_search.results import Hit
 from image_search.search import QUERY_SIDE, Searcher
 from image_search.settings import settings
@@ -216,7 +216,7 @@ def _search(searcher: Searcher, request: gr.Request, **query: Any) -> tuple[str,
         results = searcher.search(**query, k=settings().results)
     except QueryError as error:
         return _said(str(error))
-    except ArtifactError as error:
+    except (ArtifactError, EncoderError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return _said("This collection was changed or damaged. Whoever runs it has to look at it.")
     gallery = [(_address(searcher, request, THUMBNAILS, h.id), caption(h)) for h in results]
