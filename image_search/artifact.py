@@ -21,6 +21,7 @@ from image_search.manifest import (
     MANIFEST_HASH,
     METADATA,
     ROW_GROUP,
+    SIZES,
     Manifest,
     broken,
     ids_sha256,
@@ -49,7 +50,7 @@ class Artifact:
         """sha256 of manifest.json, 64 hexadecimal digits."""
         self.short_version = version[:12]
         """Enough of it for an address."""
-        self.catalogue = Catalogue.read(path / METADATA)
+        self.catalogue = Catalogue.read(path / METADATA, path / SIZES)
 
     @classmethod
     def open(cls, path: Path) -> "Artifact":

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from PIL import Image as PILImage
 
 import image_search
-from image_search import images, probes
+from image_search import images, overview, probes
 from image_search import manifest as layout
 from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.card import card
@@ -159,6 +159,7 @@ def _assemble(
         counts = [pq.read_metadata(part / "data.parquet").num_rows for part in parts]
         vectors = read_vectors(parts, job.encoder.dim)
         ids = _write_metadata(done, parts, job.collection)
+        _write_sizes(done, parts)
         (done / layout.INDEX).parent.mkdir()
         index = FaissIndex.build(job.encoder.dim)
         index.add(vectors)
@@ -169,6 +170,7 @@ def _assemble(
     query_encoder = OnnxEncoder(done / layout.ENCODER)
     with watch.stage("measure"):
         index_info, no_match = _measure(index, vectors, query_encoder)
+        shown_first = overview.representative(index, vectors)
     _write_rejects(done / layout.REJECTS, rejects)
     reasons = Counter(reason_group(reject.reason) for reject in rejects)
     manifest = Manifest(
@@ -195,6 +197,7 @@ def _assemble(
         index=index_info,
         fields=job.collection.fields,
         no_match=no_match,
+        overview=[ids[row] for row in shown_first],
         files={},
         versions=_versions(),
     )
@@ -243,6 +246,14 @@ def _write_metadata(done: Path, parts: list[Path], collection: FolderCollection)
     pq.write_table(table.replace_schema_metadata(None), done / layout.METADATA, compression="zstd")
     ids: list[str] = table.column("id").to_pylist()
     return ids
+
+
+def _write_sizes(done: Path, parts: list[Path]) -> None:
+    columns = ["width", "height"]
+    table = pa.concat_tables(
+        pq.read_table(p / "thumbnails.parquet", columns=columns) for p in parts
+    )
+    pq.write_table(table, done / layout.SIZES, compression="zstd")
 
 
 def _write_rejects(path: Path, rejects: list[Reject]) -> None:

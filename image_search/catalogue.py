@@ -1,9 +1,10 @@
-"""The metadata of a collection, in memory: ids and fields by row. Knows no vectors."""
+"""What is known of the pictures, in memory: ids, fields and sizes by row. Knows no vectors."""
 
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -11,20 +12,28 @@ from image_search.errors import ArtifactError
 
 
 class Catalogue:
-    """A table with the column `id` and the fields, its rows in the order of the index."""
+    """A table with the column `id` and the fields, its rows in the order of the index.
 
-    def __init__(self, table: pa.Table) -> None:
+    `sizes` has the columns width and height, of the same rows.
+    """
+
+    def __init__(self, table: pa.Table, sizes: pa.Table) -> None:
         self.table = table
+        self.sizes = sizes
+        self._sizes = np.stack([sizes.column(c).to_numpy() for c in ("width", "height")], axis=1)
+        if len(self._sizes) != table.num_rows or not (self._sizes >= 1).all():
+            raise ArtifactError(f"not every one of {table.num_rows:,} pictures has a size")
         self._fields = table.drop_columns(["id"])
         self.ids: list[str] = table.column("id").to_pylist()
 
     @classmethod
-    def read(cls, path: Path) -> "Catalogue":
-        """Read metadata.parquet. Raises ArtifactError if it is not such a table."""
+    def read(cls, metadata: Path, sizes: Path) -> "Catalogue":
+        """Read metadata.parquet and sizes.parquet. Raises ArtifactError if they are not tables."""
         try:
-            return cls(pq.read_table(path))
+            return cls(pq.read_table(metadata), pq.read_table(sizes))
         except (OSError, pa.ArrowException, LookupError, ValueError) as error:
-            raise ArtifactError(f"{path.name} cannot be read: {error}") from None
+            names = f"{metadata.name} or {sizes.name}"
+            raise ArtifactError(f"{names} cannot be read: {error}") from None
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -34,9 +43,14 @@ class Catalogue:
         """The row of an id, or None if there is none."""
         return self._rows.get(id)
 
+    def size(self, row: int) -> tuple[int, int]:
+        """Width and height of the stored picture, in pixels."""
+        width, height = self._sizes[row].tolist()
+        return width, height
+
     def metadata(self, rows: list[int]) -> list[dict[str, Any]]:
         """The fields of some rows, each a dict of all fields; None where nothing is known."""
         if not self._fields.column_names:
             return [{} for _ in rows]
-        taken: list[dict[str, Any]] = self._fields.take(rows).to_pylist()
+        taken: list[dict[str, Any]] = self._fields.take(pa.array(rows, pa.int64())).to_pylist()
         return taken

@@ -55,8 +55,10 @@ def main() -> None:
 @app.command()
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for, in English words.")] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", help="Search with this picture instead of words.")
+    image: Annotated[Path | None, typer.Option("--image", help="Search with this picture.")] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", help="Search with a picture of the collection, by its id."),
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many pictures.")] = 9,
     artifact: Collection = None,
@@ -65,11 +67,12 @@ def search(
         Path | None, typer.Option("--sheet", help="Write the pictures as a grid to this PNG.")
     ] = None,
 ) -> None:
-    """Find the pictures nearest to some words or to a picture."""
-    if (text is None) == (image is None):
-        raise typer.BadParameter("give either words or --image FILE")
+    """Find the pictures nearest to some words, to a picture, or to both together."""
+    if text is None and image is None and not like:
+        raise typer.BadParameter("give words, --image FILE or --like ID")
     searcher = image_search.open(artifact)
-    results = searcher.search(text, image=_read_image(image) if image else None, k=k)
+    picture = _read_image(image) if image else None
+    results = searcher.search(text, image=picture, like=like or (), k=k)
     if as_json:
         print(json.dumps(results.to_dict(), ensure_ascii=False, indent=2))
     else:
@@ -81,9 +84,7 @@ def search(
     if sheet:
         from image_search.results import sheet as draw
 
-        page = draw(
-            results, lambda id: searcher.thumbnail(id) or b"", text or (image.name if image else "")
-        )
+        page = draw(results, searcher.thumbnail, results.query)
         _write_png(page, sheet)
         print(f"The pictures are in {sheet}.", file=sys.stderr)
 

@@ -43,8 +43,8 @@ LABELLED = {
 
 INFO = CollectionInfo(
     name="Demonstration collection",
-    description="Paintings, objects, photographs of space and drawings, all free to use: museum "
-    "works from New York and Seoul, NASA's photographs, and drawings of Open Clipart.",
+    description="Works of museums in New York and Seoul, NASA's photographs of space, and "
+    "drawings, all free to use.",
     rights="Every picture states its own; all are free to use, some with the credit "
     "line that is given.",
 )

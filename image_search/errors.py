@@ -2,6 +2,7 @@
 
 ImageSearchError            anything this project raises on purpose
 ├── QueryError              a visitor's question cannot be answered; shown to the visitor as written
+│   └── NotFoundError       it names a picture that the collection does not have
 ├── ConfigError             a setting or an argument is wrong; the operator mends it
 ├── CollectionError         the keeper's pictures or metadata cannot be used as they are
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
@@ -18,6 +19,10 @@ class ImageSearchError(Exception):
 
 class QueryError(ImageSearchError):
     """A question that cannot be answered; the text is shown to the visitor as it is."""
+
+
+class NotFoundError(QueryError):
+    """A picture that the collection does not have, or has no more."""
 
 
 class ConfigError(ImageSearchError):

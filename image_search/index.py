@@ -5,6 +5,7 @@ carries: inner product over 16-bit floats, half the memory and, measured at 417,
 third of the time of 32 bits with 998 of 1,000 results the same.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from image_search.encoder import Vectors
+from image_search.encoder import Vectors, unit
 from image_search.errors import ArtifactError
 
 Rows = NDArray[np.int64]
@@ -27,11 +28,17 @@ class Index(Protocol):
     def __len__(self) -> int: ...
     @property
     def dim(self) -> int: ...
-    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+    def search(
+        self, vector: Vectors, k: int, exclude: Collection[int] = ()
+    ) -> tuple[Rows, Vectors]:
         """Rows and their cosines, best first, ties by row; k of them or as many as there are.
 
-        `vector` is (dim,) and of unit length. Raises ValueError for another shape or k < 1.
+        `vector` is (dim,) and of unit length. The rows of `exclude` are as if they were not there.
+        Raises ValueError for another shape or k < 1.
         """
+
+    def vector(self, row: int) -> Vectors:
+        """The unit vector of a row, (dim,), as the index holds it."""
 
 
 class ExactIndex:
@@ -47,11 +54,18 @@ class ExactIndex:
     def dim(self) -> int:
         return int(self._vectors.shape[1])
 
-    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+    def search(
+        self, vector: Vectors, k: int, exclude: Collection[int] = ()
+    ) -> tuple[Rows, Vectors]:
         k = _checked(self, vector, k)
         scores = self._vectors @ vector
-        rows = np.argsort(-scores, kind="stable")[:k]
+        rows = np.argsort(-scores, kind="stable")
+        rows = rows[_kept(self, exclude)[rows]][:k]
         return rows, scores[rows]
+
+    def vector(self, row: int) -> Vectors:
+        held: Vectors = self._vectors[row]
+        return held
 
 
 class FaissIndex:
@@ -85,6 +99,10 @@ class FaissIndex:
         # Not faiss.write_index: on a full disk it throws something that is no OSError.
         path.write_bytes(faiss.serialize_index(self._index).data)
 
+    def vector(self, row: int) -> Vectors:
+        held: Vectors = unit(self.vectors(row, 1))[0]
+        return held
+
     def vectors(self, start: int, count: int) -> Vectors:
         """What the index holds for `count` rows from `start` on: (count, dim), of 16 bits."""
         held: Vectors = self._index.reconstruct_n(start, count)
@@ -97,12 +115,24 @@ class FaissIndex:
     def dim(self) -> int:
         return int(self._index.d)
 
-    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+    def search(
+        self, vector: Vectors, k: int, exclude: Collection[int] = ()
+    ) -> tuple[Rows, Vectors]:
         k = _checked(self, vector, k)
+        parameters = None
+        if exclude:
+            # Measured at 417,000 rows: as fast as without, and faster than asking for more.
+            kept = _kept(self, exclude)
+            k = min(k, int(kept.sum()))
+            bits: Any = np.packbits(kept, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg]  # takes an array too
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        if not k:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         # Said in each thread that searches: OpenMP keeps the number per thread, and with more
         # than one, searches that run side by side wait for each other.
         faiss.omp_set_num_threads(1)
-        scores, rows = self._index.search(vector[None, :], k)
+        scores, rows = self._index.search(vector[None, :], k, params=parameters)
         if (rows < 0).any():  # what FAISS gives where it meets a number that is none
             raise ArtifactError(
                 "The index is damaged. Copy the collection again from where it came, or build it "
@@ -118,6 +148,13 @@ def recall(index: Index, exact: Index, queries: Vectors, k: int = 10) -> float:
         len(set(index.search(query, k)[0]) & set(exact.search(query, k)[0])) for query in queries
     ]
     return float(np.sum(found) / (len(queries) * min(k, len(exact))))
+
+
+def _kept(index: Index, exclude: Collection[int]) -> NDArray[np.bool_]:
+    """Which rows are not excluded."""
+    kept = np.ones(len(index), np.bool_)
+    kept[list(exclude)] = False
+    return kept
 
 
 def _checked(index: Index, vector: Vectors, k: int) -> int:

@@ -17,13 +17,16 @@ from image_search.errors import ArtifactError, EncoderError
 from image_search.export import Agreement
 from image_search.fields import Field
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.json.sha256"
 """The manifest cannot hold its own hash; this is a line as `sha256sum -c` reads it."""
 CARD = "README.md"
 METADATA = "metadata.parquet"
+SIZES = "sizes.parquet"
+"""Width and height of every stored picture, in the order of the rows: a page that knows them does
+not jump. Not in metadata.parquet: a keeper's own columns may be called so."""
 REJECTS = "rejects.csv"
 INDEX = "index/vectors.faiss"
 ENCODER = "encoder"
@@ -115,6 +118,8 @@ class Manifest(_Record):
     fields: list[Field]
     tables: list[str] = []
     no_match: NoMatch
+    overview: list[str]
+    """Ids of pictures that stand for the whole collection, spread over its vectors."""
     files: dict[str, FileInfo]
     versions: dict[str, str]
 

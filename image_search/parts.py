@@ -41,7 +41,10 @@ ENCODED_SIDE = 1024
 UNREADABLE = "cannot be read"
 """How the reason begins where it may be another at the next try."""
 
-THUMBNAILS = pa.schema({"id": pa.string(), "thumbnail": pa.binary()})
+THUMBNAILS = pa.schema(
+    {"id": pa.string(), "thumbnail": pa.binary(), "width": pa.int32(), "height": pa.int32()}
+)
+"""The columns of thumbnails/; width and height, in pixels, are those of the stored picture."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class Job:
             data = self.collection.read(entry)
             image = images.decode(data, max_pixels=self.max_pixels, max_side=self.max_side)
             stored = images.stored(data, image, self.max_side)
-            return Prepared(entry, images.fit(image, ENCODED_SIDE), stored, images.thumbnail(image))
+            small = images.thumbnail(image)
+            return Prepared(entry, images.fit(image, ENCODED_SIDE), stored, image.size, small)
         except PictureError as error:
             return Reject(entry.id, str(error))
         except (OSError, ValueError, MemoryError) as error:
@@ -101,6 +105,8 @@ class Prepared:
     entry: Entry
     image: PILImage.Image
     stored: bytes
+    size: tuple[int, int]
+    """Width and height of what is stored, in pixels."""
     thumbnail: bytes
 
 
@@ -173,7 +179,15 @@ def _write_part(
                     image = {"bytes": p.stored, "path": None}
                     metadata = p.entry.metadata
                     data.add({"id": p.entry.id, "image": image, **metadata, "embeddings": vector})
-                    thumbnails.add({"id": p.entry.id, "thumbnail": p.thumbnail})
+                    width, height = p.size
+                    thumbnails.add(
+                        {
+                            "id": p.entry.id,
+                            "thumbnail": p.thumbnail,
+                            "width": width,
+                            "height": height,
+                        }
+                    )
             progress.update(len(chunk))
     (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
     for path in half.iterdir():

@@ -8,21 +8,30 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 
-@dataclass(frozen=True)
-class Hit:
-    """One picture that was found."""
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One picture and all that is known of it."""
 
     id: str
+    metadata: dict[str, Any]
+    """The fields of the picture; None where nothing is known."""
+    title: str
+    """What to call the picture: the field with the role title, else its file's name."""
+    credit: str
+    """The line that has to stand with the picture where it is shown, or nothing."""
+    width: int
+    height: int
+    """The size of the stored picture, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit(Record):
+    """One picture that was found."""
+
     score: float
     """Cosine of query and picture, -1 to 1, higher is nearer."""
     rank: int
     """1 is the nearest."""
-    metadata: dict[str, Any]
-    """The fields of the picture; None where nothing is known."""
-    title: str = ""
-    """What to call the picture: the field with the role title, else its file's name."""
-    credit: str = ""
-    """The line that has to stand with the picture where it is shown, if any."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,12 @@ class Results:
     query: str
     """What was asked, in words; for a picture, that it was one."""
     hits: list[Hit]
+    more: bool = False
+    """Whether further pictures come after these."""
     notices: list[str] = field(default_factory=list)
     """Sentences for the visitor, such as that a long text was cut."""
+    no_match: bool = False
+    """Whether even the best is less close than nearly all everyday questions get."""
     seconds: float = 0.0
     """Time taken to encode the query and search."""
     artifact_version: str = ""
@@ -54,11 +67,15 @@ class Results:
             "artifact_version": self.artifact_version,
             "seconds": round(self.seconds, 4),
             "notices": self.notices,
+            "no_match": self.no_match,
+            "more": self.more,
             "hits": [
                 {
                     "rank": hit.rank,
                     "id": hit.id,
                     "score": round(hit.score, 4),
+                    "title": hit.title,
+                    "credit": hit.credit,
                     "metadata": hit.metadata,
                 }
                 for hit in self.hits

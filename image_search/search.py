@@ -4,23 +4,29 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 """
 
 import time
+from collections.abc import Sequence, Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from image_search.artifact import Artifact
-from image_search.encoder import Encoder, Vectors
-from image_search.errors import QueryError
+from image_search.encoder import Encoder, Vectors, unit
+from image_search.errors import NotFoundError, QueryError
 from image_search.fields import Role
 from image_search.index import Index
-from image_search.results import Hit, Results
+from image_search.results import Hit, Record, Results
 from image_search.settings import settings
 
 MAX_CHARACTERS = 2_000
 """A question in words; the models read about 60 words, so more can only be a mistake."""
 
 MAX_RESULTS = 1_000
+"""How many pictures a question can bring, over all its pages."""
+
+MAX_LIKE = 20
+"""How many known pictures a question may name."""
 
 QUERY_SIDE = 1024
 """Longest side, in pixels, to which a picture that is searched with is decoded; the models see
@@ -28,16 +34,25 @@ less, and it is what a collection's own pictures are shrunk to."""
 
 
 class Searcher:
-    """Searches one collection by words or by picture. Safe to use from several threads."""
+    """Searches one collection by words, by pictures, or by both. Safe to use from several threads.
 
-    def __init__(self, artifact: Artifact, encoder: Encoder, index: Index) -> None:
+    The pictures whose ids are in `withdrawn` are as if they were not there. The set is looked into
+    at every question, so what is added to it counts from then on.
+    """
+
+    def __init__(
+        self, artifact: Artifact, encoder: Encoder, index: Index, withdrawn: Set[str] = frozenset()
+    ) -> None:
         self.artifact = artifact
         self.encoder = encoder
         self.index = index
+        self.withdrawn = withdrawn
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
 
     @classmethod
-    def open(cls, artifact: str | Path | None = None) -> "Searcher":
+    def open(
+        cls, artifact: str | Path | None = None, withdrawn: Set[str] = frozenset()
+    ) -> "Searcher":
         """Open a folder; without one the setting IMAGE_SEARCH_ARTIFACT, else the demo.
 
         Raises ArtifactError if the collection is missing or damaged.
@@ -48,76 +63,145 @@ class Searcher:
 
             chosen = ensure_demo()
         opened = Artifact.open(Path(chosen))
-        return cls(opened, opened.encoder(), opened.index)
+        return cls(opened, opened.encoder(), opened.index, withdrawn)
+
+    def __len__(self) -> int:
+        """How many pictures can be found."""
+        return len(self.artifact) - len(self._withdrawn_rows())
 
     def search(
-        self, text: str | None = None, *, image: Image.Image | None = None, k: int = 9
+        self,
+        text: str | None = None,
+        *,
+        image: Image.Image | None = None,
+        like: Sequence[str] = (),
+        k: int = 9,
+        offset: int = 0,
     ) -> Results:
-        """The k pictures nearest to a text or to a picture of any size and mode.
+        """The k pictures nearest to a text, to a picture of any size and mode, to known pictures.
 
-        Raises QueryError, in words for the visitor, if there is nothing to search for, and
-        ArtifactError if the collection was built again since it was opened.
+        `like` holds ids; those pictures are not among the results. What is given together is
+        looked for together: the mean of the unit vectors, made a unit vector again. The first
+        `offset` results are left out; none beyond MAX_RESULTS is given. Raises QueryError, in
+        words for the visitor, if there is nothing to search for, and ArtifactError if the
+        collection was built again since it was opened.
         """
         start = time.perf_counter()
-        if not 1 <= k <= MAX_RESULTS:
-            raise QueryError(f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {k}.")
+        if not (1 <= k <= MAX_RESULTS and 0 <= offset < MAX_RESULTS):
+            raise QueryError(
+                f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {offset + k}."
+            )
         self.artifact.check_current()
         notices: list[str] = []
-        if image is not None:
-            if text and text.strip():
-                raise QueryError("Search with words or with a picture, not with both at once.")
-            asked = "a picture"
-            if not all(image.size):
-                raise QueryError("That picture has no pixels. Choose another one.")
-            # As `images.decode` does for the collection: a telephone stores which side is up.
-            upright = ImageOps.exif_transpose(image)
-            vector = self.encoder.encode_images([upright])[0]
-        else:
-            asked = _checked(text)
-            read = self.encoder.read_part(asked)
-            if read != asked:
+        named = [self._row(id) for id in like]
+        asked: list[str] = []
+        vectors: list[Vectors] = []
+        if (text and text.strip()) or (image is None and not named):
+            words = _checked(text)
+            asked.append(words)
+            read = self.encoder.read_part(words)
+            if read != words:
                 notices.append(f"That is more than the model can read. It searched for: “{read}”.")
-            vector = self.encoder.encode_texts([asked])[0]
-        hits = self._nearest(vector, k)
+            vectors.append(self.encoder.encode_texts([words])[0])
+        if image is not None:
+            asked.append("a picture")
+            vectors.append(self.encoder.encode_images([_upright(image)])[0])
+        if len(named) > MAX_LIKE:
+            raise QueryError(f"Up to {MAX_LIKE} pictures can be searched with, not {len(named)}.")
+        for id, row in zip(like, named, strict=True):
+            asked.append(f"like {self._record(row).title or id}")
+            vectors.append(self.index.vector(row))
+        wanted = min(offset + k, MAX_RESULTS)
+        hits = self._nearest(_mean(vectors), wanted + 1, {*named, *self._withdrawn_rows()})
+        only_words = image is None and not named
         threshold = self.artifact.manifest.no_match.threshold
-        if image is None and hits[0].score < threshold:
+        no_match = only_words and bool(hits) and hits[0].score < threshold
+        if no_match and not offset:
             notices.append("Nothing here is close to that; these are the nearest pictures.")
         return Results(
-            query=asked,
-            hits=hits,
+            query=", ".join(asked),
+            hits=hits[offset:wanted],
+            more=len(hits) > wanted and wanted < MAX_RESULTS,
             notices=notices,
+            no_match=no_match,
             seconds=time.perf_counter() - start,
             artifact_version=self.artifact.version,
         )
 
-    def _nearest(self, vector: Vectors, k: int) -> list[Hit]:
-        rows, scores = self.index.search(vector, k)
+    def _nearest(self, vector: Vectors, k: int, exclude: Set[int]) -> list[Hit]:
+        rows, scores = self.index.search(vector, k, exclude)
         found = [int(row) for row in rows]
-        metadata: list[dict[str, Any]] = self.artifact.catalogue.metadata(found)
         return [
-            self._hit(rank, self.artifact.catalogue.ids[row], float(score), fields)
-            for rank, (row, score, fields) in enumerate(
-                zip(found, scores, metadata, strict=True), start=1
+            Hit(**vars(record), score=float(score), rank=rank)
+            for rank, (record, score) in enumerate(
+                zip(self._records(found), scores, strict=True), start=1
             )
         ]
 
-    def _hit(self, rank: int, id: str, score: float, fields: dict[str, Any]) -> Hit:
-        title, credit = (self._said(fields, role) for role in ("title", "credit"))
-        return Hit(id, score, rank, fields, title or PurePosixPath(id).name, credit)
+    def record(self, id: str) -> Record:
+        """All that is known of a picture. Raises NotFoundError if the collection has none such."""
+        return self._record(self._row(id))
+
+    def overview(self) -> list[Record]:
+        """Pictures that stand for the whole collection, chosen when it was built."""
+        rows = map(self.artifact.catalogue.row, self.artifact.manifest.overview)
+        withdrawn = self._withdrawn_rows()
+        return self._records([row for row in rows if row is not None and row not in withdrawn])
+
+    def picture(self, id: str) -> bytes:
+        """The picture file of an id. Raises NotFoundError if the collection has none such."""
+        return self.artifact.picture(self._row(id))
+
+    def thumbnail(self, id: str) -> bytes:
+        """The small picture (WebP) of an id. Raises NotFoundError if there is none such."""
+        return self.artifact.thumbnail(self._row(id))
+
+    def _row(self, id: str) -> int:
+        row = self.artifact.catalogue.row(id)
+        if row is None or id in self.withdrawn:
+            raise NotFoundError(f"This collection has no picture “{id[:200]}”.")
+        return row
+
+    def _withdrawn_rows(self) -> set[int]:
+        rows = map(self.artifact.catalogue.row, self.withdrawn)
+        return {row for row in rows if row is not None}
+
+    def _record(self, row: int) -> Record:
+        return self._records([row])[0]
+
+    def _records(self, rows: list[int]) -> list[Record]:
+        catalogue = self.artifact.catalogue
+        return [
+            self._made(catalogue.ids[row], catalogue.size(row), metadata)
+            for row, metadata in zip(rows, catalogue.metadata(rows), strict=True)
+        ]
+
+    def _made(self, id: str, size: tuple[int, int], metadata: dict[str, Any]) -> Record:
+        title, credit = (self._said(metadata, role) for role in ("title", "credit"))
+        return Record(
+            id=id,
+            metadata=metadata,
+            title=title or PurePosixPath(id).name,
+            credit=credit,
+            width=size[0],
+            height=size[1],
+        )
 
     def _said(self, fields: dict[str, Any], role: Role) -> str:
         name = self._roles.get(role)
         return str(fields[name]) if name and fields[name] is not None else ""
 
-    def picture(self, id: str) -> bytes | None:
-        """The picture file of an id, or None if the collection has no such picture."""
-        row = self.artifact.catalogue.row(id)
-        return None if row is None else self.artifact.picture(row)
 
-    def thumbnail(self, id: str) -> bytes | None:
-        """The small picture (WebP) of an id, or None if the collection has no such picture."""
-        row = self.artifact.catalogue.row(id)
-        return None if row is None else self.artifact.thumbnail(row)
+def _upright(image: Image.Image) -> Image.Image:
+    """As `images.decode` does for the collection: a telephone stores which side is up."""
+    if not all(image.size):
+        raise QueryError("That picture has no pixels. Choose another one.")
+    return ImageOps.exif_transpose(image)
+
+
+def _mean(vectors: list[Vectors]) -> Vectors:
+    """One unit vector in the middle of several."""
+    return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0, keepdims=True))[0]
 
 
 def _checked(text: str | None) -> str:

@@ -1,25 +1,59 @@
-"""The web server: pictures by id, health, and the page. Knows HTTP; searching is Searcher's."""
+"""The web server: /api/v1, the page's script and style, health, and the page itself."""
 
 import os
+import re
 import socket
 import sys
 from contextlib import suppress
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_search import images
-from image_search.errors import ArtifactError, ConfigError
+from image_search.answers import PREFIX, max_upload_bytes
+from image_search.api import Health, create_api, problem
+from image_search.errors import ConfigError
 from image_search.search import Searcher
-from image_search.settings import settings
+from image_search.settings import ROOT, settings
 
-# Where an address names the version of the collection, what lies there never changes.
-FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
-FOR_NOW = {"Cache-Control": "private, no-cache"}
+STATIC = ROOT / "assets" / "ui"
+
+LONGEST_REQUEST = 256 * 1024
+"""Bytes of a request's head: ten thousand characters of any script, so that they can be told that
+they are too many. uvicorn's own limit would cut the connection instead."""
+
+# Nothing leaves this server's address, whatever a title or a library holds. Gradio's own page
+# needs scripts and styles in the page and functions made from text.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # what was asked is nobody else's business
+}
+
+# What of Gradio takes files, hands out files, fetches addresses or edits the page: our page uses
+# none of it, and an upload would stay on the disk.
+UNUSED = re.compile(
+    r"^(/gradio_api)?/(upload|upload_progress|proxy=|file=|file/|stream/|component_server"
+    r"|process_recording|vibe-|undo-vibe|dev/|run-history|runs|monitoring|profiling|deep_link"
+    r"|custom_component)"
+)
 
 
-def create_app(searcher: Searcher) -> FastAPI:
+def create_app(searcher: Searcher) -> ASGIApp:
     """The whole application for one collection."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -30,39 +64,52 @@ def create_app(searcher: Searcher) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
-    def health() -> dict[str, str | int]:
-        return {"status": "ok", "pictures": len(searcher.artifact)}
+    def alive() -> Health:
+        return Health()
 
-    @app.get("/thumbnails/{id:path}")
-    def thumbnail(id: str, v: str = "") -> Response:
-        return _file(searcher, searcher.thumbnail(id), v)
-
-    @app.get("/pictures/{id:path}")
-    def picture(id: str, v: str = "") -> Response:
-        return _file(searcher, searcher.picture(id), v)
-
-    @app.exception_handler(ArtifactError)
-    def damaged(request: Request, error: ArtifactError) -> Response:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return PlainTextResponse("This collection cannot be read at present.", 503)
-
+    app.mount(PREFIX, create_api(searcher))
+    app.mount("/ui", StaticFiles(directory=STATIC))
     blocks = page.build(searcher)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
-    # sets it: a caller could name any file of this machine to search with.
+    # sets it: a caller could name any file of this machine.
     blocks.has_launched = True
     gr.mount_gradio_app(
         app,
         blocks,
         path="/",
-        css=page.CSS,
         theme=page.THEME,
+        head=page.HEAD,
+        favicon_path=str(STATIC / "icon.svg"),
         footer_links=[],
         run_history=False,
         show_error=False,
         ssr_mode=False,
-        max_file_size=settings().max_upload_mb * 1024 * 1024,
+        max_file_size=max_upload_bytes(),
     )
-    return app
+    return Shell(app)
+
+
+class Shell:
+    """Around the application: headers that hold everywhere, and Gradio's unused doors shut."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        if UNUSED.match(scope["path"]):
+            closed = problem(404, f"Nothing is served here. Programs use {PREFIX}.")
+            return await closed(scope, receive, send_with_headers)
+        return await self.app(scope, receive, send_with_headers)
 
 
 def serve(searcher: Searcher) -> None:
@@ -89,14 +136,8 @@ def serve(searcher: Searcher) -> None:
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
-    config = uvicorn.Config(app, log_level="warning")
+    config = uvicorn.Config(
+        app, log_level="warning", http="h11", h11_max_incomplete_event_size=LONGEST_REQUEST
+    )
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _file(searcher: Searcher, data: bytes | None, version: str) -> Response:
-    if data is None:
-        raise HTTPException(404, "This collection has no such picture.")
-    named = version == searcher.artifact.short_version
-    headers = FOREVER if named else FOR_NOW
-    return Response(data, media_type=images.media_type(data), headers=headers)

@@ -16,6 +16,7 @@ from image_search.manifest import (
     MANIFEST,
     MANIFEST_HASH,
     METADATA,
+    SIZES,
     file_info,
     ids_sha256,
     mended_by_building,
@@ -62,7 +63,7 @@ def _verify_order(artifact: Artifact) -> list[str]:
     columns = ["id", *(field.name for field in artifact.manifest.fields)]
     with mended_by_building(artifact.path):
         data = pa.concat_tables(artifact.parts(data_file, columns))
-        thumbnails = pa.concat_tables(artifact.parts(thumbnail_file, ["id"]))
+        thumbnails = pa.concat_tables(artifact.parts(thumbnail_file, ["id", "width", "height"]))
         vectors = artifact.vectors()
     if ids_sha256(data.column("id").to_pylist()) != artifact.manifest.ids_sha256:
         problems.append("data: its rows are not in the order of the manifest")
@@ -70,6 +71,8 @@ def _verify_order(artifact: Artifact) -> list[str]:
         problems.append(f"{METADATA}: does not say the same as data")
     if ids_sha256(thumbnails.column("id").to_pylist()) != artifact.manifest.ids_sha256:
         problems.append("thumbnails: its rows are not in the order of the manifest")
+    elif not thumbnails.drop_columns(["id"]).equals(artifact.catalogue.sizes):
+        problems.append(f"{SIZES}: does not say the same as thumbnails")
     held = (
         artifact.index.vectors(start, min(VERIFY_ROWS, len(vectors) - start))
         for start in range(0, len(vectors), VERIFY_ROWS)

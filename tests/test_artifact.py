@@ -16,6 +16,7 @@ from image_search.encoder import OnnxEncoder
 from image_search.errors import ArtifactError
 from image_search.index import FaissIndex
 from image_search.manifest import (
+    FORMAT_VERSION,
     MANIFEST,
     MANIFEST_HASH,
     Manifest,
@@ -45,7 +46,7 @@ def test_a_good_artifact_verifies(built: Path) -> None:
 
 def test_verify_catches_one_flipped_byte_in_any_file(built: Path) -> None:
     files = [path for path in built.rglob("*") if path.is_file()]
-    assert len(files) == 12
+    assert len(files) == 13
     for path in files:
         good = path.read_bytes()
         for place in {0, len(good) // 2, len(good) - 1}:
@@ -218,6 +219,6 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused_with_the_upgrade_hint(built: Path) -> None:
     raw = json.loads((built / MANIFEST).read_text())
-    write_raw(built, json.dumps({**raw, "format_version": 2}).encode())
-    with pytest.raises(ArtifactError, match="format 2; this program reads format 1. Use a newer"):
+    write_raw(built, json.dumps({**raw, "format_version": FORMAT_VERSION + 1}).encode())
+    with pytest.raises(ArtifactError, match="this program reads format 2. Use a newer"):
         Artifact.open(built)

@@ -75,7 +75,6 @@ def test_verify_is_silent_about_good_and_loud_about_bad(built: Path) -> None:
     "arguments",
     [
         ["search"],
-        ["search", "red", "--image", "x.png"],
         ["search", "red", "--k", "0"],
         ["search", "red", "--k", "many"],
         ["no-such-command"],

@@ -44,6 +44,18 @@ def test_a_vector_of_another_length_is_refused(index: Index) -> None:
         index.search(np.ones(4, np.float32), 1)
 
 
+def test_excluded_rows_are_as_if_they_were_not_there(index: Index) -> None:
+    query = np.array([0, 1, 0], np.float32)
+    assert index.search(query, 2, exclude={1})[0].tolist() == [3, 2]
+    assert index.search(query, 9, exclude=[0, 3])[0].tolist() == [1, 2]
+    rows, scores = index.search(query, 9, exclude=range(4))
+    assert (len(rows), len(scores)) == (0, 0)
+
+
+def test_a_row_gives_its_vector(index: Index) -> None:
+    assert index.vector(2) == pytest.approx(VECTORS[2], abs=1e-3)
+
+
 def test_faiss_finds_what_the_oracle_finds() -> None:
     generator = np.random.default_rng(0)
     vectors = unit(generator.normal(size=(2000, 64)).astype(np.float32))

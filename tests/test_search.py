@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from image_search.errors import QueryError
+from image_search.errors import NotFoundError, QueryError
 from image_search.results import sheet
 from image_search.search import Searcher
 
@@ -63,9 +63,52 @@ def test_a_senseless_number_of_results_is_refused(searcher: Searcher, k: int) ->
         searcher.search("red", k=k)
 
 
-def test_words_and_a_picture_at_once_are_refused(searcher: Searcher) -> None:
-    with pytest.raises(QueryError, match="not with both"):
-        searcher.search("red", image=Image.new("RGB", (9, 9)))
+def test_what_is_given_together_is_looked_for_together(searcher: Searcher) -> None:
+    """Red and green in equal parts are yellow; half of red alone would be orange."""
+    green = Image.new("RGB", (9, 9), (0, 255, 0))
+    results = searcher.search("red", image=green, k=1)
+    assert (results[0].id, results.query) == ("warm/yellow.png", "red, a picture")
+    assert results[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_a_known_picture_finds_its_like_but_not_itself(searcher: Searcher) -> None:
+    results = searcher.search(like=["warm/red.png"], k=9)
+    assert [hit.id for hit in results][:2] == ["warm/orange.png", "warm/yellow.png"]
+    assert (len(results), results.query) == (4, "like A red thing")
+
+
+def test_an_unknown_picture_is_said(searcher: Searcher) -> None:
+    with pytest.raises(NotFoundError, match="no picture “none”"):
+        searcher.search(like=["none"])
+    with pytest.raises(NotFoundError):
+        searcher.thumbnail("none")
+
+
+def test_results_can_be_had_in_pages(searcher: Searcher) -> None:
+    pages = [searcher.search("red", k=2, offset=start) for start in (0, 2, 4)]
+    assert [hit.rank for page in pages for hit in page] == [1, 2, 3, 4, 5]
+    assert [page.more for page in pages] == [True, True, False]
+    with pytest.raises(QueryError, match="Between 1 and 1,000"):
+        searcher.search("red", offset=1000)
+
+
+def test_withdrawn_pictures_are_as_if_they_were_not_there(searcher: Searcher) -> None:
+    withdrawn = {"warm/red.png"}
+    hidden = Searcher(searcher.artifact, searcher.encoder, searcher.index, withdrawn)
+    assert hidden.search("red", k=9)[0].id == "warm/orange.png"
+    assert len(hidden.search("red", k=9)) == len(hidden) == 4
+    assert "warm/red.png" not in {record.id for record in hidden.overview()}
+    for look in (hidden.record, hidden.picture, hidden.thumbnail):
+        with pytest.raises(NotFoundError):
+            look("warm/red.png")
+    withdrawn.update(searcher.artifact.catalogue.ids)  # looked into at every question
+    assert hidden.search("red").hits == []
+    assert len(searcher.search("red", k=9)) == 5
+
+
+def test_a_record_knows_the_size_of_its_picture(searcher: Searcher) -> None:
+    record = searcher.record("cold/blue.png")
+    assert (record.width, record.height, record.title) == (48, 32, "The sea, at noon")
 
 
 def test_a_text_over_the_limit_is_cut_and_the_visitor_told(searcher: Searcher) -> None:
@@ -118,7 +161,7 @@ def test_results_quote_the_version_of_the_collection(searcher: Searcher) -> None
 
 def test_a_sheet_is_three_by_three_under_its_title(searcher: Searcher) -> None:
     results = searcher.search("red", k=5)
-    page = sheet(results, lambda id: searcher.thumbnail(id) or b"", "red " * 99)
+    page = sheet(results, searcher.thumbnail, "red " * 99)
     assert page.size == (3 * (256 + 16) + 16, 56 + 2 * (256 + 36 + 16) + 16)
     first_cell_centre = (16 + 128, 56 + 128)
     assert page.getpixel(first_cell_centre) == pytest.approx((254, 0, 0), abs=3)

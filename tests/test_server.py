@@ -1,17 +1,17 @@
 """Pictures by id, health, and the page's endpoints, over HTTP from the real app.py."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from urllib.parse import quote
+from pathlib import Path
 
 import httpx
 import pytest
 from conftest import build_folder, serving
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from PIL import Image
 
 import image_search
@@ -35,60 +35,58 @@ def address(odd_searcher: Searcher) -> Iterator[str]:
         yield address
 
 
-def test_health(address: str) -> None:
-    assert httpx.get(f"{address}/healthz").json() == {"status": "ok", "pictures": 1}
+def test_health_tells_a_stranger_nothing(address: str) -> None:
+    assert httpx.get(f"{address}/healthz").json() == {"status": "ok"}
 
 
-def test_a_picture_and_its_thumbnail_are_served_by_id(address: str) -> None:
-    id = quote(ODD, safe="")
-    picture = httpx.get(f"{address}/pictures/{id}")
-    small = httpx.get(f"{address}/thumbnails/{id}?v=1")
-    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
-    assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
-    assert "private" in small.headers["cache-control"]
-
-
-@pytest.mark.parametrize("id", ["nothing.png", "..%2f..%2fetc%2fpasswd", "%00", ""])
-def test_an_unknown_picture_is_a_404(address: str, id: str) -> None:
-    assert httpx.get(f"{address}/thumbnails/{id}").status_code == 404
+def test_the_interface_stands_beside_the_page(address: str) -> None:
+    assert httpx.get(f"{address}/api/v1/health").json() == {"status": "ok"}
+    [hit] = httpx.get(f"{address}/api/v1/search?text=red").json()["hits"]
+    assert httpx.get(f"{address}{hit['thumbnail']}").headers["content-type"] == "image/webp"
 
 
 def test_the_page_can_be_asked_by_programs(address: str) -> None:
     client = Client(address, verbose=False, download_files=False)
-    message, found = client.predict("red", api_name="/search")
-    assert "nearest picture" in message
-    [picture] = found
-    url = picture["image"]["url"]
-    assert httpx.get(url).headers["content-type"] == "image/webp"
-    assert re.search(r"<b>\.png · 1\.00$", picture["caption"])
+    answer = client.predict("red", api_name="/search")
+    assert answer == {
+        **httpx.get(f"{address}/api/v1/search?text=red").json(),
+        "seconds": answer["seconds"],
+    }
+    [hit] = client.predict("red", 1, api_name="/search")["hits"]
+    assert hit["id"] == ODD
+    with pytest.raises(AppError, match="Type what you are looking for"):
+        client.predict(" ", api_name="/search")
 
 
-def search_with(address: str, path: str) -> str:
-    """What the server answers to a caller who names a file instead of uploading one."""
-    endpoint = f"{address}/gradio_api/call/search_picture"
-    payload = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    event = httpx.post(endpoint, json={"data": [payload]}).json()["event_id"]
-    return httpx.get(f"{endpoint}/{event}").text
+def test_every_answer_says_that_nothing_may_leave(address: str) -> None:
+    for path in ("/", "/healthz", "/ui/page.js", "/api/v1/collection", "/api/v1/none", "/config"):
+        headers = httpx.get(f"{address}{path}").headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
 
 
-def test_no_file_of_the_server_can_be_searched_with(address: str) -> None:
-    answer = search_with(address, "/etc/hostname")
-    assert "event: error" in answer
-    assert "not a picture" not in answer  # it was not even opened
+@pytest.mark.parametrize(
+    "path",
+    ["/upload", "/gradio_api/upload", "/gradio_api/file=/etc/hostname", "/gradio_api/file/app.py",
+     "/gradio_api/proxy=https://example.org", "/gradio_api/process_recording",
+     "/gradio_api/component_server", "/gradio_api/vibe-edit", "/gradio_api/monitoring"],
+)  # fmt: skip
+def test_what_gradio_has_beyond_the_page_is_shut(address: str, path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = httpx.request(method, f"{address}{path}")
+        assert answer.status_code == 404
+        assert "Nothing is served here" in answer.json()["detail"]
 
 
-def test_no_address_is_fetched_to_search_with(address: str) -> None:
-    assert "addresses are not fetched" in search_with(address, "https://example.org/a.png")
-
-
-def test_only_an_address_with_the_version_is_kept_for_long(
-    address: str, odd_searcher: Searcher
-) -> None:
-    thumbnail = f"{address}/thumbnails/{quote(ODD, safe='')}"
-    version = odd_searcher.artifact.short_version
-    kept = httpx.get(f"{thumbnail}?v={version}").headers["cache-control"]
-    asked_again = httpx.get(f"{thumbnail}?v=another").headers["cache-control"]
-    assert ("immutable" in kept, "immutable" in asked_again) == (True, False)
+def test_no_file_of_the_server_can_be_asked_for(address: str) -> None:
+    """A caller who names a file where words are wanted gets none of it."""
+    endpoint = f"{address}/gradio_api/call/search"
+    named = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
+    event = httpx.post(endpoint, json={"data": [named, 1]})
+    told = httpx.get(f"{endpoint}/{event.json()['event_id']}").text if event.is_success else ""
+    assert "hits" not in told
+    assert Path("/etc/hostname").read_text().strip() not in told
 
 
 def test_a_taken_port_is_one_line_with_the_remedy(odd_searcher: Searcher) -> None:

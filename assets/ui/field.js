@@ -1,0 +1,148 @@
+// Where the question is put: words, and pictures that are chosen, pasted or dropped.
+
+import { NOTHING, isEmpty } from "./question.js";
+
+const TOUCH = matchMedia("(hover: none)");
+
+export class Field {
+  /** `on` has the functions ask(question), trouble(text), record(id) and limits(). */
+  constructor(root, on) {
+    this.on = on;
+    this.part = (id) => root.querySelector(`#${id}`);
+    this.words = this.part("words");
+    this.pictures = { like: [], file: null }; // what the chips stand for
+    this.preview = null;
+    this.part("ask").addEventListener("submit", (event) => this.#submit(event));
+    this.words.addEventListener("input", () => this.#showClear());
+    this.words.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowDown") root.querySelector("#grid a[tabindex='0']")?.focus();
+    });
+    this.part("clear").addEventListener("click", () => {
+      on.ask(NOTHING);
+      this.words.focus();
+    });
+    this.part("examples").addEventListener("click", (event) => {
+      const example = event.target.closest("button");
+      if (example) on.ask({ ...NOTHING, text: example.textContent });
+    });
+    this.#listenForPictures();
+  }
+
+  /** Show a question. */
+  show({ text, like, file }) {
+    this.words.value = text;
+    this.#showChips({ like, file });
+    this.#showClear();
+    this.part("examples").hidden = !isEmpty({ text, like, file });
+  }
+
+  #submit(event) {
+    event.preventDefault();
+    const question = { ...this.pictures, text: this.words.value };
+    if (isEmpty(question)) {
+      this.on.trouble("Type what you are looking for, or choose a picture to search with.");
+      this.words.focus();
+      return;
+    }
+    if (TOUCH.matches) this.words.blur(); // its keyboard would cover the pictures
+    this.on.ask(question);
+  }
+
+  async #search(file) {
+    const bytes = await this.on.limits().then((limits) => limits.bytes, () => Infinity);
+    if (file.size > bytes) {
+      const [has, may] = [file.size, bytes].map((size) => Math.round(size / 1e6));
+      this.on.trouble(
+        `The picture file has ${has} MB; it may have ${may} MB. Choose or make a smaller one.`,
+      );
+      return;
+    }
+    this.show({ ...NOTHING, file });
+    this.on.ask({ ...NOTHING, file });
+  }
+
+  #listenForPictures() {
+    const choose = this.part("file");
+    this.part("choose").addEventListener("click", () => choose.click());
+    choose.addEventListener("change", () => {
+      if (choose.files.length) this.#search(choose.files[0]);
+      choose.value = ""; // so that the same file can be chosen again
+    });
+    document.addEventListener("paste", (event) => {
+      const file = pictureOf(event.clipboardData);
+      if (!file) return;
+      event.preventDefault();
+      this.#search(file);
+    });
+    const drop = this.part("drop");
+    const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
+    for (const name of ["dragenter", "dragover"]) {
+      document.addEventListener(name, (event) => {
+        if (!holdsFile(event)) return;
+        event.preventDefault();
+        drop.hidden = false;
+      });
+    }
+    document.addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) drop.hidden = true; // it left the window
+    });
+    document.addEventListener("drop", (event) => {
+      drop.hidden = true;
+      if (!holdsFile(event)) return;
+      event.preventDefault();
+      const file = pictureOf(event.dataTransfer) ?? event.dataTransfer.files[0];
+      if (file) this.#search(file);
+    });
+  }
+
+  #showClear() {
+    this.part("clear").hidden = isEmpty({ ...this.pictures, text: this.words.value });
+  }
+
+  #showChips({ like, file }) {
+    this.pictures = { like, file };
+    if (this.preview) URL.revokeObjectURL(this.preview);
+    this.preview = file ? URL.createObjectURL(file) : null;
+    const chips = like.map((id) => this.#chipOf(id));
+    if (file) chips.push(this.#chip(file.name || "your picture", this.preview, { file: null }));
+    this.part("chips").replaceChildren(...chips);
+    this.words.placeholder = chips.length ? "and words, if you like" : this.words.dataset.invitation;
+  }
+
+  #chipOf(id) {
+    const like = this.pictures.like.filter((other) => other !== id);
+    const chip = this.#chip(id, "", { like });
+    this.on.record(id).then(
+      (picture) => {
+        chip.querySelector("img").src = picture.thumbnail;
+        chip.querySelector("img").alt = `Like ${picture.title}`;
+      },
+      () => {},
+    );
+    return chip;
+  }
+
+  /** A picture that is searched with; `without` is what the pictures are when it is taken away. */
+  #chip(name, address, without) {
+    const chip = document.createElement("li");
+    const image = new Image();
+    image.alt = name;
+    image.title = name;
+    image.src = address;
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.setAttribute("aria-label", `Search without ${name}`);
+    remove.textContent = "×";
+    remove.addEventListener("click", () => {
+      const question = { ...this.pictures, ...without, text: this.words.value };
+      this.on.ask(question);
+      this.words.focus();
+    });
+    chip.append(image, remove);
+    return chip;
+  }
+}
+
+function pictureOf(transfer) {
+  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+}

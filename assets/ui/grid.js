@@ -1,0 +1,189 @@
+// The pictures: justified rows of known sizes, moved through with the arrow keys.
+
+const GAP = 8;
+const NARROWEST = 0.5; // width by height; what is longer is shown whole within this
+const WIDEST = 3;
+const AT_ONCE = 12; // pictures that are loaded before anything is known of the screen
+
+export class Grid {
+  /** `list` is the ul; `onOpen(index)` is called when a picture is chosen. */
+  constructor(list, { addressOf, onOpen, onEnd }) {
+    this.list = list;
+    this.addressOf = addressOf;
+    this.onOpen = onOpen;
+    this.onEnd = onEnd;
+    this.pictures = [];
+    this.current = 0;
+    this.width = 0;
+    list.addEventListener("click", (event) => this.#click(event));
+    list.addEventListener("keydown", (event) => this.#key(event));
+    list.addEventListener("focusin", (event) => this.#setCurrent(this.#indexOf(event.target)));
+    new ResizeObserver(() => {
+      if (list.clientWidth !== this.width) this.layout();
+    }).observe(list);
+  }
+
+  show(pictures) {
+    this.list.replaceChildren();
+    this.pictures = [];
+    this.current = 0;
+    this.append(pictures);
+  }
+
+  append(pictures) {
+    const start = this.pictures.length;
+    this.pictures.push(...pictures);
+    const cells = pictures.map((picture, place) => this.#cell(picture, start + place));
+    this.list.append(...cells);
+    this.layout();
+    if (!start && cells.length) this.#setCurrent(0);
+  }
+
+  /** Move the keyboard to a picture. */
+  focus(index) {
+    this.#setCurrent(index);
+    this.#link(index)?.focus();
+  }
+
+  /** Bring a picture into view without moving the keyboard. */
+  reveal(index) {
+    this.list.children[index]?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Say which picture is open, for the eye and for a screen reader; null for none. */
+  mark(index) {
+    for (const link of this.list.querySelectorAll("[aria-current]")) {
+      link.removeAttribute("aria-current");
+    }
+    if (index !== null) this.#link(index)?.setAttribute("aria-current", "true");
+  }
+
+  /** Break the pictures into rows as near to the wished height as can be, and size them. */
+  layout() {
+    this.width = this.list.clientWidth;
+    if (!this.width) return;
+    const wished = Math.round(Math.min(240, Math.max(150, this.width / 5.5)));
+    let row = [];
+    let shape = 0; // width of the row by its height, without gaps
+    const heightOf = (shape, count) => (this.width - GAP * (count - 1)) / shape;
+    const finish = (height) => {
+      for (const cell of row) {
+        cell.style.width = `${Math.floor(cell.shape * height * 100) / 100}px`;
+        cell.firstChild.firstChild.style.height = `${height}px`;
+      }
+      row = [];
+      shape = 0;
+    };
+    for (const cell of this.list.children) {
+      const with_it = heightOf(shape + cell.shape, row.length + 1);
+      if (row.length && with_it < wished) {
+        const without = heightOf(shape, row.length);
+        if (without / wished < wished / with_it) finish(without);
+      }
+      row.push(cell);
+      shape += cell.shape;
+      if (heightOf(shape, row.length) <= wished) finish(heightOf(shape, row.length));
+    }
+    if (row.length) finish(Math.min(wished, heightOf(shape, row.length)));
+  }
+
+  #cell(picture, index) {
+    const cell = document.createElement("li");
+    cell.shape = Math.min(WIDEST, Math.max(NARROWEST, picture.width / picture.height));
+    const link = document.createElement("a");
+    link.href = this.addressOf(picture.id);
+    link.tabIndex = -1;
+    link.draggable = false;
+    const image = document.createElement("img");
+    image.alt = picture.title;
+    image.loading = index < AT_ONCE ? "eager" : "lazy";
+    image.decoding = "async";
+    image.draggable = false;
+    image.addEventListener("error", () => cell.classList.add("missing"));
+    image.src = picture.thumbnail;
+    link.append(image, caption(picture));
+    cell.append(link);
+    return cell;
+  }
+
+  #click(event) {
+    const link = event.target.closest("a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.onOpen(this.#indexOf(link));
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const last = this.pictures.length - 1;
+    const places = {
+      ArrowRight: this.current + 1,
+      ArrowLeft: this.current - 1,
+      ArrowDown: this.#inNextRow(1),
+      ArrowUp: this.#inNextRow(-1),
+      Home: 0,
+      End: last,
+    };
+    if (!(event.key in places)) return;
+    event.preventDefault();
+    const place = places[event.key];
+    if (place > last) this.onEnd();
+    if (place >= 0 && place <= last) this.focus(place);
+  }
+
+  /** The picture below (1) or above (-1) the current one; out of range if there is none. */
+  #inNextRow(step) {
+    const cells = this.list.children;
+    const here = cells[this.current];
+    if (!here) return -1;
+    const centre = here.offsetLeft + here.offsetWidth / 2;
+    let best = step > 0 ? cells.length : -1;
+    let least = Infinity;
+    let top = null;
+    for (let i = this.current + step; cells[i]; i += step) {
+      if (cells[i].offsetTop === here.offsetTop) continue;
+      top ??= cells[i].offsetTop;
+      if (cells[i].offsetTop !== top) break;
+      const distance = Math.abs(cells[i].offsetLeft + cells[i].offsetWidth / 2 - centre);
+      if (distance < least) [best, least] = [i, distance];
+    }
+    return best;
+  }
+
+  /** One picture takes part in the order of the tab key: the one that was last come to. */
+  #setCurrent(index) {
+    const before = this.#link(this.current);
+    if (before) before.tabIndex = -1;
+    this.current = index;
+    const now = this.#link(index);
+    if (now) now.tabIndex = 0;
+  }
+
+  #link(index) {
+    return this.list.children[index]?.firstChild;
+  }
+
+  #indexOf(element) {
+    return [...this.list.children].indexOf(element.closest("li"));
+  }
+}
+
+/** Title, credit and score; the title is not said twice where the credit line has it. */
+function caption(picture) {
+  const lines = document.createElement("span");
+  lines.className = "caption";
+  const add = (name, text, hidden) => {
+    if (!text) return;
+    const line = document.createElement("span");
+    line.className = name;
+    line.dir = "auto";
+    line.textContent = text;
+    if (hidden) line.setAttribute("aria-hidden", "true");
+    lines.append(line);
+  };
+  const said = picture.credit.includes(picture.title);
+  add("title", said ? "" : picture.title, true); // it is the picture's name already
+  add("credit", picture.credit);
+  if (picture.score !== undefined) add("score", picture.score.toFixed(2));
+  return lines;
+}

@@ -1,0 +1,267 @@
+// The search page: a question comes from the field, a picture or the address; its pictures go to
+// the grid, and one of them to the panel. The address always says what is shown.
+
+import { Field } from "./field.js";
+import { Grid } from "./grid.js";
+import { Panel } from "./panel.js";
+import * as questions from "./question.js";
+
+const KEPT = 20; // questions whose pictures stay in memory, for back and forward
+const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
+
+// Asked for at once: Gradio takes a while to put the page up.
+const collection = questions.collection();
+const overview = questions.overview();
+for (const asked of [collection, overview]) asked.catch(() => {}); // told when it is needed
+
+class Page {
+  constructor(root) {
+    this.root = root;
+    this.part = (id) => root.querySelector(`#${id}`);
+    this.question = questions.NOTHING; // what the grid shows the pictures of
+    this.shown = null; // these pictures, their cursor, what was said of them
+    this.kept = new Map();
+    this.search = null; // what stops the search that is under way
+    this.field = new Field(root, {
+      ask: (question, options) => this.ask(question, options),
+      trouble: (text) => this.#trouble(text),
+      record: (id) => this.#record(id),
+      limits: () => collection.then(({ limits }) => limits),
+    });
+    this.grid = new Grid(this.part("grid"), {
+      addressOf: (id) => questions.toAddress(this.question, id),
+      onOpen: (index) => this.#open(index),
+      onEnd: () => this.#more(),
+    });
+    this.panel = new Panel(this.part("panel"), {
+      close: () => this.#close(),
+      step: (by) => this.#step(by),
+      like: (picture) => this.ask({ ...questions.NOTHING, like: [picture.id] }, { move: true }),
+    });
+    this.part("more").addEventListener("click", () => this.#more());
+    const near = { rootMargin: "1500px" };
+    new IntersectionObserver(([at]) => at.isIntersecting && this.#more(), near).observe(
+      this.part("more"),
+    );
+    addEventListener("popstate", () => this.restore());
+    addEventListener("scroll", () => this.#keepScroll(), { passive: true });
+    history.scrollRestoration = "manual";
+    this.title = document.title;
+    this.restore();
+  }
+
+  /** Ask a new question. If it is answered, it becomes a place to come back to. */
+  async ask(question, { move = false } = {}) {
+    const found = await this.#find(question);
+    if (!found) return;
+    history.pushState(questions.toState(question), "", questions.toAddress(question));
+    found.scroll = 0;
+    if (this.panel.isOpen) this.panel.hide();
+    this.#show(question, found);
+    if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView();
+    if (move) this.part("status").focus({ preventScroll: true });
+  }
+
+  /** Show what the address says. */
+  async restore() {
+    const { lost, ...question } = questions.fromHistory(location.search, history.state);
+    if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
+      const found = await this.#find(question);
+      if (found) {
+        this.#show(question, found);
+        scrollTo(0, found.scroll ?? 0);
+      } else if (!this.shown) {
+        const instead = await this.#find(questions.NOTHING, { quietly: true });
+        if (instead) this.#show(questions.NOTHING, instead);
+      }
+    }
+    if (lost) this.#trouble("The picture that was searched with is not kept. Choose it again.");
+    const id = new URLSearchParams(location.search).get("picture");
+    if (id !== null) await this.#showPicture(id);
+    else if (this.panel.isOpen) this.#hidePicture();
+  }
+
+  /** The pictures of a question, from memory or the server; null if it was told why not. */
+  async #find(question, { quietly = false } = {}) {
+    this.search?.abort();
+    const search = (this.search = new AbortController());
+    if (!quietly) this.#trouble("");
+    const slow = setTimeout(() => this.#busy(true), PATIENCE);
+    try {
+      return this.kept.get(questions.keyOf(question)) ?? (await this.#ask(question, search.signal));
+    } catch (error) {
+      if (search.signal.aborted) return null;
+      if (!(error instanceof questions.Problem)) throw error;
+      this.#trouble(error.message);
+      this.field.show({ ...this.question, text: question.text });
+      return null;
+    } finally {
+      clearTimeout(slow);
+      if (this.search === search) this.#busy(false);
+    }
+  }
+
+  async #ask(question, signal) {
+    if (questions.isEmpty(question)) {
+      const { pictures } = await overview.catch(() => questions.overview());
+      return { pictures: [...pictures], cursor: null };
+    }
+    const { hits, cursor, notices, query } = await questions.ask(question, null, signal);
+    return { pictures: hits, cursor, notices, query };
+  }
+
+  #show(question, found) {
+    this.question = question;
+    this.shown = found;
+    const key = questions.keyOf(question);
+    this.kept.delete(key);
+    this.kept.set(key, found);
+    if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
+    this.field.show(question);
+    this.grid.show(found.pictures);
+    this.#showSummary();
+    this.#showEnd();
+  }
+
+  /** Fetch the pictures after these. */
+  async #more() {
+    const shown = this.shown;
+    if (!shown?.cursor || shown.busy) return;
+    shown.busy = true;
+    try {
+      const told = await questions.ask(this.question, shown.cursor);
+      shown.pictures.push(...told.hits);
+      shown.cursor = told.cursor;
+      if (this.shown === shown) this.grid.append(told.hits);
+    } catch (error) {
+      if (!(error instanceof questions.Problem)) throw error;
+      this.#trouble(error.message);
+    } finally {
+      shown.busy = false;
+      if (this.shown === shown) this.#showEnd();
+    }
+  }
+
+  // One picture
+
+  #open(index) {
+    const address = questions.toAddress(this.question, this.shown.pictures[index].id);
+    if (this.panel.isOpen) history.replaceState(history.state, "", address);
+    else history.pushState({ ...history.state, opened: true }, "", address);
+    return this.#showPicture(this.shown.pictures[index].id);
+  }
+
+  #close() {
+    if (history.state?.opened) return history.back(); // restore() does the rest
+    history.replaceState(history.state, "", questions.toAddress(this.question));
+    return this.#hidePicture();
+  }
+
+  async #step(by) {
+    const index = this.#indexOf(this.panel.picture.id) + by;
+    if (index === this.shown.pictures.length) await this.#more();
+    if (this.shown.pictures[index]) await this.#open(index);
+  }
+
+  async #showPicture(id) {
+    try {
+      const about = await collection;
+      const picture = await this.#record(id);
+      const index = this.#indexOf(id);
+      const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
+      const place = index < 0 ? "" : `Picture ${index + 1}`;
+      this.panel.show(picture, { place, first: index <= 0, last }, about);
+      this.grid.mark(index);
+      this.grid.reveal(index);
+    } catch (error) {
+      if (!(error instanceof questions.Problem)) throw error;
+      this.#trouble(error.message);
+    }
+  }
+
+  #hidePicture() {
+    const index = this.#indexOf(this.panel.picture.id);
+    this.panel.hide();
+    this.grid.mark(-1);
+    if (index >= 0) this.grid.focus(index);
+  }
+
+  async #record(id) {
+    return this.shown?.pictures[this.#indexOf(id)] ?? (await questions.record(id));
+  }
+
+  #indexOf(id) {
+    return this.shown ? this.shown.pictures.findIndex((picture) => picture.id === id) : -1;
+  }
+
+  // What is said
+
+  async #showSummary() {
+    const { query, notices, pictures } = this.shown;
+    const status = this.part("status");
+    this.part("explained").hidden = query === undefined;
+    document.title = query === undefined ? this.title : `${query} · ${this.title}`;
+    if (query === undefined) {
+      const all = (await collection.catch(() => null))?.pictures ?? pictures.length;
+      if (this.shown.query !== undefined) return;
+      const line =
+        all > pictures.length
+          ? `A first look: ${number(pictures.length)} of ${number(all)} pictures, from all over ` +
+            "the collection. What would you like to find?"
+          : "The whole collection. What would you like to find?";
+      status.replaceChildren(paragraph(line));
+      return;
+    }
+    const asked = document.createElement("bdi");
+    asked.textContent = this.question.text ? `“${query}”` : query;
+    const line = paragraph("Nearest first: ");
+    line.append(asked);
+    if (!pictures.length) line.replaceChildren("There is no other picture.");
+    status.replaceChildren(...notices.map((notice) => paragraph(notice, "notice")), line);
+  }
+
+  #showEnd() {
+    const { cursor, pictures, query } = this.shown;
+    this.part("more").hidden = !cursor;
+    this.part("end").hidden = Boolean(cursor) || query === undefined || !pictures.length;
+    this.part("end").textContent = `These are all ${number(pictures.length)} pictures that a question brings.`;
+  }
+
+  #busy(is) {
+    this.part("found").setAttribute("aria-busy", String(is));
+    if (is) this.part("status").replaceChildren(paragraph("Searching …"));
+    else if (this.shown && this.part("status").textContent === "Searching …") this.#showSummary();
+  }
+
+  #trouble(text) {
+    this.part("trouble").textContent = text;
+  }
+
+  #keepScroll() {
+    if (this.shown) this.shown.scroll = scrollY;
+  }
+}
+
+function paragraph(text, name = "") {
+  const line = document.createElement("p");
+  line.className = name;
+  line.textContent = text;
+  return line;
+}
+
+const number = (count) => count.toLocaleString("en");
+
+/** Gradio puts our part of the page up when it is ready. */
+function start() {
+  const root = document.getElementById("image-search");
+  if (!root) return false;
+  new Page(root);
+  return true;
+}
+
+if (!start()) {
+  new MutationObserver((_, observer) => start() && observer.disconnect()).observe(document, {
+    childList: true,
+    subtree: true,
+  });
+}

@@ -1,0 +1,80 @@
+// A question: words, pictures of the collection (by id), a picture file of the visitor's own.
+// Knows its place in the address, and how to ask it.
+
+const API = new URL("../api/v1/", import.meta.url);
+
+const LONGEST = 200_000; // what the server reads of an address, with some to spare
+
+// Files that were searched with, for back and forward; they live as long as this page.
+const files = [];
+
+/** Something to tell the visitor, as it is. */
+export class Problem extends Error {}
+
+export const NOTHING = Object.freeze({ text: "", like: [], file: null });
+
+export const isEmpty = (question) =>
+  !question.text.trim() && !question.like.length && !question.file;
+
+/** The question that an entry of the browser's history holds; `lost` if its file is gone. */
+export function fromHistory(search, state) {
+  const address = new URLSearchParams(search);
+  const number = state?.file;
+  return {
+    text: address.get("text") ?? "",
+    like: address.getAll("like"),
+    file: number === undefined ? null : (files[number] ?? null),
+    lost: number !== undefined && !files[number],
+  };
+}
+
+/** The address of a question, with a picture opened or not. */
+export function toAddress(question, picture = null) {
+  const address = new URLSearchParams();
+  if (question.text.trim()) address.set("text", question.text.trim());
+  for (const id of question.like) address.append("like", id);
+  if (picture !== null) address.set("picture", picture);
+  return address.size ? `?${address}` : location.pathname;
+}
+
+/** What the browser's history has to keep besides the address: the number of a file. */
+export function toState(question) {
+  if (!question.file) return {};
+  if (!files.includes(question.file)) files.push(question.file);
+  return { file: files.indexOf(question.file) };
+}
+
+/** A name for a question: the same one has the same results. */
+export const keyOf = (question) => JSON.stringify([toAddress(question), toState(question)]);
+
+/** Results of a question, further ones with a cursor. Throws Problem. */
+export function ask(question, cursor, signal) {
+  const parameters = new URLSearchParams();
+  if (question.text.trim()) parameters.set("text", question.text.trim());
+  for (const id of question.like) parameters.append("like", id);
+  if (cursor) parameters.set("cursor", cursor);
+  if (parameters.toString().length > LONGEST) {
+    throw new Problem("That is too long for a question. A short sentence in English works best.");
+  }
+  const options = question.file ? { method: "POST", body: question.file } : {};
+  return get(`search?${parameters}`, { signal, ...options });
+}
+
+export const overview = () => get("overview");
+export const collection = () => get("collection");
+export const record = (id) => get(`records/${encodeURIComponent(id)}`);
+
+async function get(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(new URL(path, API), options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("The server does not answer. Check the connection and try again.");
+  }
+  const told = await response.json().catch(() => null);
+  if (!response.ok || told === null) {
+    throw new Problem(told?.detail ?? `The server cannot answer this (${response.status}).`);
+  }
+  return told;
+}

@@ -1,0 +1,213 @@
+"""What the web interface answers: its records, and how results become them.
+
+Knows addresses, but no requests: /api/v1 and the page's endpoint both stand on `answer`.
+"""
+
+import hashlib
+from typing import Any
+from urllib.parse import quote
+
+from PIL import Image
+from pydantic import BaseModel
+
+from image_search import images
+from image_search.errors import PictureError, QueryError
+from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
+from image_search.results import Hit, Record, Results
+from image_search.search import MAX_CHARACTERS, QUERY_SIDE, Searcher
+from image_search.settings import settings
+
+PREFIX = "/api/v1"
+
+OUT_OF_ORDER = "This collection was changed or damaged. Whoever runs it has to look at it."
+
+MAX_PAGE = 200
+"""How many pictures one answer can hold."""
+
+
+class FieldInfo(BaseModel):
+    name: str
+    kind: str
+    role: str | None
+
+
+class PictureRecord(BaseModel):
+    """One picture and all that is known of it; `thumbnail` and `picture` are addresses."""
+
+    id: str
+    title: str
+    credit: str
+    width: int
+    height: int
+    metadata: dict[str, Any]
+    thumbnail: str
+    picture: str
+
+
+class PictureHit(PictureRecord):
+    """`score` is a cosine, -1 to 1, higher is nearer; it is no probability."""
+
+    rank: int
+    score: float
+
+
+class SearchAnswer(BaseModel):
+    """`cursor` brings the pictures after these; it is null if there are none."""
+
+    query: str
+    notices: list[str]
+    no_match: bool
+    hits: list[PictureHit]
+    cursor: str | None
+    artifact_version: str
+    seconds: float
+
+
+class Overview(BaseModel):
+    """Pictures that stand for the whole collection."""
+
+    pictures: list[PictureRecord]
+    artifact_version: str
+
+
+class Model(BaseModel):
+    name: str
+    revision: str
+    dim: int
+    precision: str
+    notice: str | None
+
+
+class Limits(BaseModel):
+    """What a question may be: characters of words, bytes of a picture file, pictures a page."""
+
+    characters: int
+    bytes: int
+    page: int
+
+
+class Collection(CollectionInfo):
+    """This collection in numbers."""
+
+    pictures: int
+    created: str
+    artifact_version: str
+    model: Model
+    index: IndexInfo
+    no_match: NoMatch
+    fields: list[FieldInfo]
+    rejects: dict[str, int]
+    limits: Limits
+
+
+def answer(
+    searcher: Searcher,
+    base: str,
+    text: str = "",
+    like: list[str] | None = None,
+    picture: bytes | None = None,
+    k: int | None = None,
+    cursor: str = "",
+) -> SearchAnswer:
+    """One page of results; `base` is what stands before /thumbnails in an address."""
+    like = like or []
+    version = searcher.artifact.short_version
+    question = _fingerprint(text, like, picture)
+    offset = _offset(cursor, version, question) if cursor else 0
+    image = None if picture is None else _decoded(picture)
+    results = searcher.search(
+        text, image=image, like=like, k=k or settings().results, offset=offset
+    )
+    return SearchAnswer(
+        query=results.query,
+        notices=results.notices,
+        no_match=results.no_match,
+        hits=[PictureHit(**_told(searcher, base, hit)) for hit in results],
+        cursor=_cursor(results, offset, version, question),
+        artifact_version=results.artifact_version,
+        seconds=round(results.seconds, 4),
+    )
+
+
+def overview(searcher: Searcher, base: str) -> Overview:
+    """Pictures that stand for the whole collection."""
+    pictures = [PictureRecord(**_told(searcher, base, r)) for r in searcher.overview()]
+    return Overview(pictures=pictures, artifact_version=searcher.artifact.version)
+
+
+def record(searcher: Searcher, base: str, id: str) -> PictureRecord:
+    """One picture and all that is known of it. Raises NotFoundError if there is none such."""
+    return PictureRecord(**_told(searcher, base, searcher.record(id)))
+
+
+def describe(searcher: Searcher) -> Collection:
+    """What a collection says of itself; withdrawn pictures are not counted."""
+    manifest = searcher.artifact.manifest
+    encoder = manifest.encoder
+    return Collection(
+        **manifest.collection.model_dump(),
+        pictures=len(searcher),
+        created=manifest.created,
+        artifact_version=searcher.artifact.version,
+        model=Model(
+            name=encoder.name,
+            revision=encoder.revision,
+            dim=encoder.dim,
+            precision=encoder.precision,
+            notice=searcher.encoder.notice,
+        ),
+        index=manifest.index,
+        no_match=manifest.no_match,
+        fields=[FieldInfo(**vars(field)) for field in manifest.fields],
+        rejects=manifest.rejects,
+        limits=Limits(characters=MAX_CHARACTERS, bytes=max_upload_bytes(), page=settings().results),
+    )
+
+
+def max_upload_bytes() -> int:
+    """The largest picture file that may be searched with."""
+    return settings().max_upload_mb * 1_000_000
+
+
+def _decoded(data: bytes) -> Image.Image:
+    try:
+        return images.decode(data, max_pixels=settings().max_pixels, max_side=QUERY_SIDE)
+    except PictureError as error:
+        raise QueryError(f"This file cannot be searched with: {error}.") from None
+
+
+def _told(searcher: Searcher, base: str, record: Record | Hit) -> dict[str, Any]:
+    """A record or a hit, with the addresses of its pictures."""
+    address = f"{quote(record.id, safe='')}?v={searcher.artifact.short_version}"
+    told = {
+        **vars(record),
+        "thumbnail": f"{base}/thumbnails/{address}",
+        "picture": f"{base}/pictures/{address}",
+    }
+    if isinstance(record, Hit):
+        told["score"] = round(record.score, 4)
+    return told
+
+
+def _fingerprint(text: str, like: list[str], picture: bytes | None) -> str:
+    """A short name of a question: a cursor holds for one only."""
+    digest = hashlib.sha256(repr((text, like)).encode())
+    digest.update(picture or b"")
+    return digest.hexdigest()[:12]
+
+
+def _cursor(results: Results, offset: int, version: str, question: str) -> str | None:
+    return f"{version}.{question}.{offset + len(results)}" if results.more else None
+
+
+def _offset(cursor: str, version: str, question: str) -> int:
+    """How many pictures a cursor says were given before."""
+    of_version, _, rest = cursor.partition(".")
+    of_question, _, offset = rest.partition(".")
+    if not (offset.isascii() and offset.isdigit() and len(offset) < 5):
+        raise QueryError("This cursor was not given out here. Search again without it.")
+    if of_version != version:
+        raise QueryError("The collection was built again since. Search again without the cursor.")
+    if of_question != question:
+        raise QueryError("This cursor belongs to another question. Search again without it.")
+    return int(offset)

@@ -1,0 +1,215 @@
+"""/api/v1: what the page does, for programs too. Knows HTTP; searching is Searcher's.
+
+Every answer is JSON but for the pictures themselves. Every error is a problem as RFC 9457 has it;
+its `detail` is a sentence for a person.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+import image_search
+from image_search import answers, images
+from image_search.answers import MAX_PAGE, PREFIX, Collection, Overview, PictureRecord, SearchAnswer
+from image_search.errors import ArtifactError, EncoderError, NotFoundError, QueryError
+from image_search.search import Searcher
+from image_search.settings import settings
+
+DECODERS = 2
+"""Pictures to search with that are decoded at once: one can fill half a gigabyte for a moment."""
+
+# Where an address names the version of the collection, what lies there never changes.
+FOREVER = "private, max-age=31536000, immutable"
+FOR_NOW = "private, no-cache"
+
+Text = Annotated[str, Query(description="What to look for, in English words.")]
+Like = Annotated[
+    list[str],
+    Query(default_factory=list, description="Ids of pictures of this collection to look for."),
+]
+PageSize = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_PAGE, description="How many pictures; default: the page's."),
+]
+Cursor = Annotated[
+    str, Query(description="The `cursor` of the answer before, to go on with the same question.")
+]
+
+
+class Problem(BaseModel):
+    """An error: RFC 9457, media type application/problem+json."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class Health(BaseModel):
+    status: str = "ok"
+
+
+def create_api(searcher: Searcher) -> FastAPI:
+    """The application that is mounted at PREFIX, for one collection."""
+    api = FastAPI(
+        title="Image search",
+        version=image_search.__version__,
+        description="Search a collection of pictures by words, by picture, or both. "
+        "Errors are problems as RFC 9457 has them.",
+        docs_url=None,  # they would load their script from another server
+        redoc_url=None,
+        responses={"default": {"model": Problem, "description": "A problem."}},
+    )
+    _tell_problems(api)
+    decoders = CapacityLimiter(DECODERS)
+
+    @api.get("/search")
+    def search(
+        request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
+    ) -> SearchAnswer:
+        """The pictures nearest to words, to pictures of the collection, or to both together."""
+        return answers.answer(searcher, base_of(request), text, like, None, k, cursor)
+
+    @api.post("/search", openapi_extra=_PICTURE_BODY)
+    async def search_with_picture(
+        request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
+    ) -> SearchAnswer:
+        """The same with a picture: its file is the body. It is decoded in memory and not kept."""
+        data = await _body(request)
+        ask = partial(answers.answer, searcher, base_of(request), text, like, data, k, cursor)
+        return await to_thread.run_sync(ask, limiter=decoders)
+
+    @api.get("/overview")
+    def overview(request: Request) -> Overview:
+        """Pictures that stand for the whole collection, chosen when it was built."""
+        return answers.overview(searcher, base_of(request))
+
+    @api.get("/records/{id:path}")
+    def record(request: Request, id: str) -> PictureRecord:
+        """One picture and all that is known of it."""
+        return answers.record(searcher, base_of(request), id)
+
+    @api.get("/thumbnails/{id:path}", response_class=Response, responses=_FILE)
+    def thumbnail(request: Request, id: str, v: str = "") -> Response:
+        """The small picture, WebP, at most 256 pixels a side."""
+        return _file(searcher, request, id, v, searcher.thumbnail)
+
+    @api.get("/pictures/{id:path}", response_class=Response, responses=_FILE)
+    def picture(request: Request, id: str, v: str = "") -> Response:
+        """The picture as the collection keeps it."""
+        return _file(searcher, request, id, v, searcher.picture)
+
+    @api.get("/collection")
+    def collection() -> Collection:
+        """This collection in numbers, and the model that reads it."""
+        return answers.describe(searcher)
+
+    @api.get("/health")
+    def health() -> Health:
+        """Whether questions can be answered."""
+        searcher.artifact.check_current()
+        return Health()
+
+    return api
+
+
+def base_of(request: Request) -> str:
+    """Where this API lies, as the caller sees it."""
+    return str(request.scope.get("root_path", PREFIX))
+
+
+def problem(status: int, detail: str) -> JSONResponse:
+    """An error in the form of this API."""
+    told = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    return JSONResponse(told.model_dump(), status, media_type="application/problem+json")
+
+
+def _tell_problems(api: FastAPI) -> None:
+    """Have every error leave `api` as a problem, and none with a stack trace."""
+
+    @api.exception_handler(QueryError)
+    def refused(request: Request, error: QueryError) -> Response:
+        return problem(404 if isinstance(error, NotFoundError) else 400, str(error))
+
+    @api.exception_handler(ArtifactError)
+    @api.exception_handler(EncoderError)
+    def damaged(request: Request, error: Exception) -> Response:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return problem(503, answers.OUT_OF_ORDER)
+
+    @api.exception_handler(RequestValidationError)
+    def misspelt(request: Request, error: RequestValidationError) -> Response:
+        said = (f"{e['loc'][-1]} is {str(e['input'])[:100]!r}: {e['msg']}" for e in error.errors())
+        return problem(422, "; ".join(said) + ".")
+
+    @api.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, error.detail)
+
+    @api.exception_handler(Exception)
+    def unforeseen(request: Request, error: Exception) -> Response:  # it is logged all the same
+        return problem(500, "Something went wrong here. It was written down; try again.")
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, kept in memory only. Raises HTTPException if it is too large or a form."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise HTTPException(415, "Send the picture file itself as the body, not a form.")
+    limit = answers.max_upload_bytes()
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            else:  # read on to the end: who is cut off while sending never sees the answer
+                parts.clear()
+    except ClientDisconnect:
+        raise HTTPException(400, "The picture did not arrive in full. Send it again.") from None
+    if size > limit:
+        raise HTTPException(
+            413,
+            f"The picture file has {size / 1e6:,.0f} MB; it may have "
+            f"{settings().max_upload_mb:,} MB. Choose or make a smaller one.",
+        )
+    return b"".join(parts)
+
+
+def _file(
+    searcher: Searcher, request: Request, id: str, version: str, read: Callable[[str], bytes]
+) -> Response:
+    tag = f'"{searcher.artifact.short_version}-{searcher.artifact.catalogue.row(id)}"'
+    known = version == searcher.artifact.short_version
+    headers = {"ETag": tag, "Cache-Control": FOREVER if known else FOR_NOW}
+    held = request.headers.get("if-none-match", "")
+    if tag in (part.strip().removeprefix("W/") for part in held.split(",")):
+        searcher.record(id)  # not of a picture that was withdrawn
+        return Response(status_code=304, headers=headers)
+    data = read(id)
+    return Response(data, media_type=images.media_type(data), headers=headers)
+
+
+_PICTURE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A picture file: JPEG, PNG, WebP, GIF, TIFF, BMP, JPEG 2000, AVIF or HEIC.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture file.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
