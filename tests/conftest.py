@@ -2,15 +2,18 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import colour_encoder
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 import image_search
 from image_search.build import build
@@ -118,3 +121,73 @@ def serving(artifact: Path) -> Iterator[str]:
             yield found.group().rstrip("/")
         finally:
             process.terminate()
+
+
+# The page in a real browser: Debian's chromium, driven by Playwright.
+
+CHROMIUM = shutil.which("chromium")
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "wide": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "color_scheme": "dark",
+        "has_touch": True,
+        "is_mobile": True,
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("NO BROWSER TESTS: chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def address(demo: Searcher) -> Iterator[str]:
+    """Where the real app.py serves the demo."""
+    with serving(demo.artifact.path) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def open_page(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """Opens an address in a window of its own; whatever its scripts complain of fails the test."""
+
+    @contextmanager
+    def open_page(address: str, view: str = "wide", **options: Any) -> Iterator[Page]:
+        context = browser.new_context(**{**VIEWS[view], **options})
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if said.type == "error" else None,
+        )
+        page.goto(address)
+        page.wait_for_selector("#grid li")
+        yield page
+        context.close()
+        # What the browser says by itself: of a question that was refused, and of an address
+        # outside, where a test tries one.
+        expected = ("Failed to load resource", "Connecting to 'https://example.org/'", "Fetch API")
+        assert [c for c in complaints if not c.startswith(expected)] == []
+
+    return open_page
+
+
+@pytest.fixture(params=VIEWS)
+def page(
+    request: pytest.FixtureRequest, open_page: Callable[..., Any], address: str
+) -> Iterator[Page]:
+    """The demo's page: on a wide screen in the light, and on a phone in the dark."""
+    with open_page(address, request.param) as page:
+        yield page

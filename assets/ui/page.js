@@ -66,14 +66,15 @@ class Page {
   async restore() {
     const { lost, ...question } = questions.fromHistory(location.search, history.state);
     if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
-      const found = await this.#find(question);
-      if (found) {
-        this.#show(question, found);
-        scrollTo(0, found.scroll ?? 0);
-      } else if (!this.shown) {
-        const instead = await this.#find(questions.NOTHING, { quietly: true });
-        if (instead) this.#show(questions.NOTHING, instead);
+      let found = await this.#find(question);
+      if (found === undefined) return;
+      if (found) this.#show(question, found);
+      else if (!this.shown) {
+        found = await this.#find(questions.NOTHING, { quietly: true });
+        if (!found) return;
+        this.#show(questions.NOTHING, found);
       }
+      scrollTo(0, found?.scroll ?? 0);
     }
     if (lost) this.#trouble("The picture that was searched with is not kept. Choose it again.");
     const id = new URLSearchParams(location.search).get("picture");
@@ -81,19 +82,22 @@ class Page {
     else if (this.panel.isOpen) this.#hidePicture();
   }
 
-  /** The pictures of a question, from memory or the server; null if it was told why not. */
+  /** The pictures of a question, from memory or the server; null if the visitor was told why there
+   * are none, undefined if another question has come in between. */
   async #find(question, { quietly = false } = {}) {
     this.search?.abort();
     const search = (this.search = new AbortController());
     if (!quietly) this.#trouble("");
     const slow = setTimeout(() => this.#busy(true), PATIENCE);
     try {
-      return this.kept.get(questions.keyOf(question)) ?? (await this.#ask(question, search.signal));
+      const kept = this.kept.get(questions.keyOf(question));
+      const found = kept ?? (await this.#ask(question, search.signal));
+      return search.signal.aborted ? undefined : found;
     } catch (error) {
-      if (search.signal.aborted) return null;
+      if (search.signal.aborted) return undefined;
       if (!(error instanceof questions.Problem)) throw error;
       this.#trouble(error.message);
-      this.field.show({ ...this.question, text: question.text });
+      this.field.show({ ...this.question, text: question.text || this.question.text });
       return null;
     } finally {
       clearTimeout(slow);
@@ -111,13 +115,14 @@ class Page {
   }
 
   #show(question, found) {
+    // Not the very first time, if there is nothing to show: somebody may be typing already.
+    if (this.shown || !questions.isEmpty(question)) this.field.show(question);
     this.question = question;
     this.shown = found;
     const key = questions.keyOf(question);
     this.kept.delete(key);
     this.kept.set(key, found);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
-    this.field.show(question);
     this.grid.show(found.pictures);
     this.#showSummary();
     this.#showEnd();

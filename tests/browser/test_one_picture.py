@@ -1,0 +1,122 @@
+"""The panel: one picture, large, with all that is known of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import VIEWS, build_folder, serving
+from looking import ask, ids, in_address, links, opened, panel, status, titles
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from image_search.encoder import OnnxEncoder
+from image_search.search import Searcher
+
+
+def test_a_click_shows_it_large_with_all_that_is_known(page: Page, demo: Searcher) -> None:
+    ask(page, "a statue of Buddha")
+    hit = demo.search("a statue of Buddha", k=1)[0]
+    opened(page)
+    for value in (
+        hit.metadata["creator"], hit.metadata["rights"], hit.credit, hit.id, f"{hit.score:.2f}",
+        *hit.metadata["keywords"],
+    ):  # fmt: skip
+        expect(panel(page)).to_contain_text(value)
+    source = panel(page).locator("dl").get_by_role("link")
+    expect(source).to_have_attribute("href", hit.metadata["source_url"])
+    page.wait_for_function("document.querySelector('#large img').naturalWidth > 256")
+    large = panel(page).locator("#large")
+    assert (large.get_attribute("href") or "").startswith("/api/v1/pictures/")
+
+
+def test_it_lies_beside_the_pictures_or_over_them(page: Page) -> None:
+    ask(page, "a house")
+    opened(page, 2)
+    box, screen = panel(page).bounding_box(), page.viewport_size
+    assert box
+    assert screen
+    if screen["width"] > 900:
+        others = links(page).evaluate_all("all => all.map(a => a.getBoundingClientRect().right)")
+        assert max(others) <= box["x"]
+        assert box["height"] == screen["height"]
+        links(page).nth(4).click()  # the others can still be chosen
+        expect(page.locator("#place")).to_have_text("Picture 5")
+    else:
+        assert box["width"] == screen["width"]
+        assert panel(page).evaluate("panel => panel.matches(':modal')")
+    page.get_by_role("button", name="Close").click()
+    expect(panel(page)).to_be_hidden()
+
+
+def test_more_like_this(page: Page, demo: Searcher) -> None:
+    ask(page, "a guitar")
+    opened(page)
+    id = ids(page)[0]
+    page.get_by_role("button", name="More like this").click()
+    expect(panel(page)).to_be_hidden()
+    expect(status(page)).to_contain_text(f"like {demo.record(id).title}")
+    assert ids(page)[:60] == [hit.id for hit in demo.search(like=[id], k=60)]
+    assert id not in ids(page)
+    assert in_address(page) == {"like": [id]}
+    expect(page.locator("#chips img")).to_have_attribute("alt", f"Like {demo.record(id).title}")
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_ones_before_and_after_are_a_step_away(page: Page) -> None:
+    ask(page, "a bird")
+    names = titles(page)
+    opened(page)
+    heading = panel(page).get_by_role("heading")
+    expect(page.get_by_role("button", name="Previous picture")).to_be_disabled()
+    page.get_by_role("button", name="Next picture").click()
+    expect(heading).to_have_text(names[1])
+    expect(page.get_by_role("button", name="Previous picture")).to_be_enabled()
+    page.go_back()  # one step back closes it, however many were looked at
+    expect(panel(page)).to_be_hidden()
+    expect(status(page)).to_contain_text("“a bird”")
+
+
+def test_the_link_can_be_copied(open_page: Callable[..., Any], address: str) -> None:
+    with open_page(address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        ask(page, "a bird")
+        opened(page)
+        page.get_by_role("button", name="Copy link").click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+NASTY = "${alert(1)} `x` <img src=x onerror=document.title='pwned'> {{1+1}} </script> \u202eabc"
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory, colours: OnnxEncoder) -> Path:
+    """A collection whose every text tries something."""
+    folder = tmp_path_factory.mktemp("nasty") / "pictures"
+    folder.mkdir()
+    for n, colour in enumerate(("red", "green", "blue")):
+        Image.new("RGB", (60 * (n + 1), 90), colour).save(folder / f"{n} #%&'\"<b>.png")
+    names = sorted(path.name for path in folder.iterdir())
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    rows = [f"{name},{NASTY},{NASTY},javascript:alert(1)" for name in quoted]
+    text = "\n".join([f"file_name,title,credit,{NASTY.replace(',', '')}", *rows])
+    (folder / "metadata.csv").write_text(text, encoding="utf-8")
+    return build_folder(folder, colours, folder.with_name("out"))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_markup_in_a_record_stays_text(
+    open_page: Callable[..., Any], nasty: Path, view: str
+) -> None:
+    with serving(nasty) as address, open_page(address, view) as page:
+        ask(page, "red")
+        assert titles(page)[0] == NASTY
+        opened(page)
+        expect(panel(page)).to_contain_text(NASTY)
+        page.wait_for_load_state("networkidle")
+        assert "pwned" not in page.title()
+        assert page.locator("#image-search [onerror]").count() == 0
+        assert page.locator("a[href^=javascript]").count() == 0
+        page.wait_for_function("document.querySelector('#large img').naturalWidth > 0")
+        page.reload()
+        expect(panel(page)).to_contain_text(NASTY)
