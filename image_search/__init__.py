@@ -7,6 +7,7 @@ for hit in collection.search("a guitar", k=9):
 """
 
 import os
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,14 @@ __version__ = "0.1.0"
 __all__ = ["open"]
 
 
-def open(artifact: str | Path | None = None) -> "Searcher":
+def open(artifact: str | Path | None = None, withdrawn: Set[str] = frozenset()) -> "Searcher":
     """Open a built collection for searching.
 
     `artifact` is the folder that build_index.py wrote; without it the setting
     IMAGE_SEARCH_ARTIFACT counts, and without that the demo, which is built on first use.
-    Raises ArtifactError if it is missing, damaged or of another format.
+    The pictures whose ids are in `withdrawn` are as if they were not there; what is added to the
+    set counts from then on. Raises ArtifactError if it is missing, damaged or of another format.
     """
     from image_search.search import Searcher
 
-    return Searcher.open(artifact)
+    return Searcher.open(artifact, withdrawn)

@@ -36,7 +36,8 @@ class Settings(BaseSettings):
         default=60,
         ge=1,
         le=200,
-        description="How many pictures the page shows for a search, 1 to 200.",
+        description="How many pictures an answer holds; the page fetches more on scrolling. "
+        "1 to 200.",
     )
     max_upload_mb: int = Field(
         default=20,
