@@ -52,9 +52,12 @@ class PictureHit(PictureRecord):
 
 
 class SearchAnswer(BaseModel):
-    """`cursor` brings the pictures after these; it is null if there are none."""
+    """`total` is how many pictures the question brings; `cursor` brings those after these, and is
+    null if there are none. `like` are the known pictures that were searched with."""
 
     query: str
+    like: list[PictureRecord]
+    total: int
     notices: list[str]
     no_match: bool
     hits: list[PictureHit]
@@ -120,6 +123,8 @@ def answer(
     )
     return SearchAnswer(
         query=results.query,
+        like=[record(searcher, base, id) for id in like],
+        total=results.total,
         notices=results.notices,
         no_match=results.no_match,
         hits=[PictureHit(**_told(searcher, base, hit)) for hit in results],
@@ -173,7 +178,9 @@ def _decoded(data: bytes) -> Image.Image:
     try:
         return images.decode(data, max_pixels=settings().max_pixels, max_side=QUERY_SIDE)
     except PictureError as error:
-        raise QueryError(f"This file cannot be searched with: {error}.") from None
+        raise QueryError(
+            f"This file cannot be searched with: {error}. Choose another picture."
+        ) from None
 
 
 def _told(searcher: Searcher, base: str, record: Record | Hit) -> dict[str, Any]:
@@ -197,7 +204,8 @@ def _fingerprint(text: str, like: list[str], picture: bytes | None) -> str:
 
 
 def _cursor(results: Results, offset: int, version: str, question: str) -> str | None:
-    return f"{version}.{question}.{offset + len(results)}" if results.more else None
+    given = offset + len(results)
+    return f"{version}.{question}.{given}" if given < results.total else None
 
 
 def _offset(cursor: str, version: str, question: str) -> int:

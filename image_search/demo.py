@@ -71,8 +71,8 @@ def open_collection() -> FolderCollection:
 
 
 def _key() -> str:
-    """A name that changes when the demo's pictures, the encoder or the format do."""
-    digest = hashlib.sha256(str(FORMAT_VERSION).encode())
+    """A name that changes when the demo's pictures or description, the encoder or the format do."""
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {INFO}".encode())
     for path in (FOLDER / "fields.toml", FOLDER / "SHA256SUMS", EMBEDDED / "encoder.json"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -41,8 +41,8 @@ class Results:
     query: str
     """What was asked, in words; for a picture, that it was one."""
     hits: list[Hit]
-    more: bool = False
-    """Whether further pictures come after these."""
+    total: int = 0
+    """How many pictures the question brings, over all its pages."""
     notices: list[str] = field(default_factory=list)
     """Sentences for the visitor, such as that a long text was cut."""
     no_match: bool = False
@@ -68,7 +68,7 @@ class Results:
             "seconds": round(self.seconds, 4),
             "notices": self.notices,
             "no_match": self.no_match,
-            "more": self.more,
+            "total": self.total,
             "hits": [
                 {
                     "rank": hit.rank,

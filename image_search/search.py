@@ -111,8 +111,9 @@ class Searcher:
         for id, row in zip(like, named, strict=True):
             asked.append(f"like {self._record(row).title or id}")
             vectors.append(self.index.vector(row))
-        wanted = min(offset + k, MAX_RESULTS)
-        hits = self._nearest(_mean(vectors), wanted + 1, {*named, *self._withdrawn_rows()})
+        hidden = {*named, *self._withdrawn_rows()}
+        total = min(len(self.artifact) - len(hidden), MAX_RESULTS)
+        hits = self._nearest(_mean(vectors), min(offset + k, MAX_RESULTS), hidden)
         only_words = image is None and not named
         threshold = self.artifact.manifest.no_match.threshold
         no_match = only_words and bool(hits) and hits[0].score < threshold
@@ -120,8 +121,8 @@ class Searcher:
             notices.append("Nothing here is close to that; these are the nearest pictures.")
         return Results(
             query=", ".join(asked),
-            hits=hits[offset:wanted],
-            more=len(hits) > wanted and wanted < MAX_RESULTS,
+            hits=hits[offset:],
+            total=total,
             notices=notices,
             no_match=no_match,
             seconds=time.perf_counter() - start,

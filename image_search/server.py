@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
@@ -78,7 +79,6 @@ def create_app(searcher: Searcher) -> ASGIApp:
         blocks,
         path="/",
         theme=page.THEME,
-        head=page.HEAD,
         favicon_path=str(STATIC / "icon.svg"),
         footer_links=[],
         run_history=False,
@@ -86,14 +86,16 @@ def create_app(searcher: Searcher) -> ASGIApp:
         ssr_mode=False,
         max_file_size=max_upload_bytes(),
     )
-    return Shell(app)
+    return Shell(app, lambda html: page.with_own_head(html, searcher))
 
 
 class Shell:
-    """Around the application: headers that hold everywhere, and Gradio's unused doors shut."""
+    """Around the application: headers that hold everywhere, Gradio's unused doors shut, its page's
+    head exchanged by `own_head`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, own_head: Callable[[bytes], bytes]) -> None:
         self.app = app
+        self.own_head = own_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,7 +111,26 @@ class Shell:
         if UNUSED.match(scope["path"]):
             closed = problem(404, f"Nothing is served here. Programs use {PREFIX}.")
             return await closed(scope, receive, send_with_headers)
+        if scope["path"] == "/" and scope["method"] == "GET":
+            return await self._page(scope, receive, send_with_headers)
         return await self.app(scope, receive, send_with_headers)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page as a whole, its head exchanged."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        start, *parts = messages
+        body = b"".join(part.get("body", b"") for part in parts)
+        headers = MutableHeaders(scope=start)
+        if headers.get("content-type", "").startswith("text/html"):
+            body = self.own_head(body)
+            headers["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
 
 
 def serve(searcher: Searcher) -> None:

@@ -13,7 +13,7 @@ def ask(page: Page, words: str) -> None:
     """Type words, press Enter and wait for the answer."""
     field(page).fill(words)
     field(page).press("Enter")
-    expect(status(page)).to_contain_text(f"Nearest first: “{' '.join(words.split())}”")
+    expect(status(page)).to_contain_text(f"Nearest to “{words.strip()}”")
 
 
 def status(page: Page) -> Locator:

@@ -7,9 +7,11 @@ const TOUCH = matchMedia("(hover: none)");
 export class Field {
   /** `on` has the functions ask(question), trouble(text), record(id) and limits(). */
   constructor(root, on) {
+    this.root = root;
     this.on = on;
     this.part = (id) => root.querySelector(`#${id}`);
     this.words = this.part("words");
+    this.invitation = this.words.placeholder;
     this.pictures = { like: [], file: null }; // what the chips stand for
     this.preview = null;
     this.part("ask").addEventListener("submit", (event) => this.#submit(event));
@@ -33,7 +35,14 @@ export class Field {
     this.words.value = text;
     this.#showChips({ like, file });
     this.#showClear();
-    this.part("examples").hidden = !isEmpty({ text, like, file });
+    const asked = !isEmpty({ text, like, file });
+    this.part("examples").hidden = asked;
+    this.root.classList.toggle("asked", asked);
+  }
+
+  /** Whether the words are still those of a question: nobody has typed since. */
+  shows({ text }) {
+    return this.words.value === text;
   }
 
   #submit(event) {
@@ -57,7 +66,6 @@ export class Field {
       );
       return;
     }
-    this.show({ ...NOTHING, file });
     this.on.ask({ ...NOTHING, file });
   }
 
@@ -74,7 +82,7 @@ export class Field {
       event.preventDefault();
       this.#search(file);
     });
-    const drop = this.part("drop");
+    const drop = document.getElementById("drop");
     const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
     for (const name of ["dragenter", "dragover"]) {
       document.addEventListener(name, (event) => {
@@ -96,7 +104,8 @@ export class Field {
   }
 
   #showClear() {
-    this.part("clear").hidden = isEmpty({ ...this.pictures, text: this.words.value });
+    const { like, file } = this.pictures; // each of them has its own way out
+    this.part("clear").hidden = !this.words.value || like.length > 0 || Boolean(file);
   }
 
   #showChips({ like, file }) {
@@ -106,7 +115,7 @@ export class Field {
     const chips = like.map((id) => this.#chipOf(id));
     if (file) chips.push(this.#chip(file.name || "your picture", this.preview, { file: null }));
     this.part("chips").replaceChildren(...chips);
-    this.words.placeholder = chips.length ? "and words, if you like" : this.words.dataset.invitation;
+    this.words.placeholder = chips.length ? "add words" : this.invitation;
   }
 
   #chipOf(id) {

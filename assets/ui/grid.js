@@ -1,42 +1,36 @@
 // The pictures: justified rows of known sizes, moved through with the arrow keys.
 
 const GAP = 8;
-const NARROWEST = 0.5; // width by height; what is longer is shown whole within this
-const WIDEST = 3;
+const NARROWEST = 0.3; // width by height; what is longer is shown whole within this
+const WIDEST = 4;
 const AT_ONCE = 12; // pictures that are loaded before anything is known of the screen
 
 export class Grid {
-  /** `list` is the ul; `onOpen(index)` is called when a picture is chosen. */
+  /** `list` is the ul; `onOpen(index)` is called when a picture is chosen, `onEnd` at the last. */
   constructor(list, { addressOf, onOpen, onEnd }) {
     this.list = list;
     this.addressOf = addressOf;
     this.onOpen = onOpen;
     this.onEnd = onEnd;
-    this.pictures = [];
     this.current = 0;
     this.width = 0;
     list.addEventListener("click", (event) => this.#click(event));
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#setCurrent(this.#indexOf(event.target)));
-    new ResizeObserver(() => {
-      if (list.clientWidth !== this.width) this.layout();
-    }).observe(list);
+    new ResizeObserver(() => this.#layoutIfResized()).observe(list);
   }
 
   show(pictures) {
     this.list.replaceChildren();
-    this.pictures = [];
     this.current = 0;
     this.append(pictures);
   }
 
   append(pictures) {
-    const start = this.pictures.length;
-    this.pictures.push(...pictures);
-    const cells = pictures.map((picture, place) => this.#cell(picture, start + place));
-    this.list.append(...cells);
-    this.layout();
-    if (!start && cells.length) this.#setCurrent(0);
+    const start = this.list.children.length;
+    this.list.append(...pictures.map((picture, place) => this.#cell(picture, start + place)));
+    this.#layout();
+    if (!start && pictures.length) this.#setCurrent(0);
   }
 
   /** Move the keyboard to a picture. */
@@ -45,22 +39,37 @@ export class Grid {
     this.#link(index)?.focus();
   }
 
-  /** Bring a picture into view without moving the keyboard. */
-  reveal(index) {
-    this.list.children[index]?.scrollIntoView({ block: "nearest" });
+  /** Do something that changes the grid's width, and keep a picture where it is on the screen. */
+  holding(index, change) {
+    const cell = this.list.children[index];
+    const before = cell?.getBoundingClientRect().top;
+    change();
+    this.#layoutIfResized();
+    if (!cell) return;
+    scrollBy({ top: cell.getBoundingClientRect().top - before, behavior: "instant" });
+    cell.scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
-  /** Say which picture is open, for the eye and for a screen reader; null for none. */
+  /** Say which picture is open, for the eye and for a screen reader; -1 for none. */
   mark(index) {
     for (const link of this.list.querySelectorAll("[aria-current]")) {
       link.removeAttribute("aria-current");
     }
-    if (index !== null) this.#link(index)?.setAttribute("aria-current", "true");
+    this.#link(index)?.setAttribute("aria-current", "true");
+  }
+
+  #layoutIfResized() {
+    if (this.#widthNow() !== this.width) this.#layout();
+  }
+
+  /** In whole pixels, never more than there is: a row that is too long would break. */
+  #widthNow() {
+    return Math.floor(this.list.getBoundingClientRect().width);
   }
 
   /** Break the pictures into rows as near to the wished height as can be, and size them. */
-  layout() {
-    this.width = this.list.clientWidth;
+  #layout() {
+    this.width = this.#widthNow();
     if (!this.width) return;
     const wished = Math.round(Math.min(240, Math.max(150, this.width / 5.5)));
     let row = [];
@@ -69,20 +78,21 @@ export class Grid {
     const finish = (height) => {
       for (const cell of row) {
         cell.style.width = `${Math.floor(cell.shape * height * 100) / 100}px`;
-        cell.firstChild.firstChild.style.height = `${height}px`;
+        cell.querySelector("img").style.height = `${height}px`;
       }
       row = [];
       shape = 0;
     };
     for (const cell of this.list.children) {
-      const with_it = heightOf(shape + cell.shape, row.length + 1);
-      if (row.length && with_it < wished) {
-        const without = heightOf(shape, row.length);
-        if (without / wished < wished / with_it) finish(without);
+      const longer = heightOf(shape + cell.shape, row.length + 1);
+      if (row.length && longer < wished) {
+        const shorter = heightOf(shape, row.length);
+        if (shorter / wished < wished / longer) finish(shorter);
       }
       row.push(cell);
       shape += cell.shape;
-      if (heightOf(shape, row.length) <= wished) finish(heightOf(shape, row.length));
+      const height = heightOf(shape, row.length);
+      if (height <= wished) finish(height);
     }
     if (row.length) finish(Math.min(wished, heightOf(shape, row.length)));
   }
@@ -99,7 +109,7 @@ export class Grid {
     image.loading = index < AT_ONCE ? "eager" : "lazy";
     image.decoding = "async";
     image.draggable = false;
-    image.addEventListener("error", () => cell.classList.add("missing"));
+    image.addEventListener("load", () => image.classList.add("loaded"));
     image.src = picture.thumbnail;
     link.append(image, caption(picture));
     cell.append(link);
@@ -115,18 +125,18 @@ export class Grid {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const last = this.pictures.length - 1;
+    const last = this.list.children.length - 1;
     const places = {
-      ArrowRight: this.current + 1,
-      ArrowLeft: this.current - 1,
-      ArrowDown: this.#inNextRow(1),
-      ArrowUp: this.#inNextRow(-1),
-      Home: 0,
-      End: last,
+      ArrowRight: () => this.current + 1,
+      ArrowLeft: () => this.current - 1,
+      ArrowDown: () => this.#inNextRow(1),
+      ArrowUp: () => this.#inNextRow(-1),
+      Home: () => 0,
+      End: () => last,
     };
     if (!(event.key in places)) return;
     event.preventDefault();
-    const place = places[event.key];
+    const place = places[event.key]();
     if (place > last) this.onEnd();
     if (place >= 0 && place <= last) this.focus(place);
   }
@@ -135,7 +145,6 @@ export class Grid {
   #inNextRow(step) {
     const cells = this.list.children;
     const here = cells[this.current];
-    if (!here) return -1;
     const centre = here.offsetLeft + here.offsetWidth / 2;
     let best = step > 0 ? cells.length : -1;
     let least = Infinity;
@@ -168,22 +177,21 @@ export class Grid {
   }
 }
 
-/** Title, credit and score; the title is not said twice where the credit line has it. */
+/** Title, credit and nearness; what the credit line says of the title is not said twice. */
 function caption(picture) {
   const lines = document.createElement("span");
   lines.className = "caption";
-  const add = (name, text, hidden) => {
-    if (!text) return;
+  const add = (name, text) => {
     const line = document.createElement("span");
     line.className = name;
     line.dir = "auto";
     line.textContent = text;
-    if (hidden) line.setAttribute("aria-hidden", "true");
     lines.append(line);
+    return line;
   };
-  const said = picture.credit.includes(picture.title);
-  add("title", said ? "" : picture.title, true); // it is the picture's name already
-  add("credit", picture.credit);
-  if (picture.score !== undefined) add("score", picture.score.toFixed(2));
+  add("title", picture.title).setAttribute("aria-hidden", "true"); // it is the picture's name
+  const credit = picture.credit.replace(`${picture.title}. `, "");
+  if (credit) add("credit", credit);
+  if (picture.score !== undefined) add("score", `nearness ${picture.score.toFixed(2)}`);
   return lines;
 }

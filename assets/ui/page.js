@@ -7,6 +7,9 @@ import { Panel } from "./panel.js";
 import * as questions from "./question.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
+const INVITATION = "Ask for what can be seen: a few words, or a picture.";
+const NEARNESS = "Nearness, with each picture: 1 at most; not a percentage.";
+const SEARCHING = "Searching …";
 const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
 
 // Asked for at once: Gradio takes a while to put the page up.
@@ -17,6 +20,7 @@ for (const asked of [collection, overview]) asked.catch(() => {}); // told when 
 class Page {
   constructor(root) {
     this.root = root;
+    document.body.append(root.querySelector("#drop")); // seen from the other tabs too
     this.part = (id) => root.querySelector(`#${id}`);
     this.question = questions.NOTHING; // what the grid shows the pictures of
     this.shown = null; // these pictures, their cursor, what was said of them
@@ -30,7 +34,7 @@ class Page {
     });
     this.grid = new Grid(this.part("grid"), {
       addressOf: (id) => questions.toAddress(this.question, id),
-      onOpen: (index) => this.#open(index),
+      onOpen: (index) => this.#open(this.shown.pictures[index].id),
       onEnd: () => this.#more(),
     });
     this.panel = new Panel(this.part("panel"), {
@@ -52,12 +56,14 @@ class Page {
 
   /** Ask a new question. If it is answered, it becomes a place to come back to. */
   async ask(question, { move = false } = {}) {
+    this.field.show(question);
     const found = await this.#find(question);
     if (!found) return;
     history.pushState(questions.toState(question), "", questions.toAddress(question));
     found.scroll = 0;
     if (this.panel.isOpen) this.panel.hide();
     this.#show(question, found);
+    showTabOf(this.root);
     if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView();
     if (move) this.part("status").focus({ preventScroll: true });
   }
@@ -66,6 +72,8 @@ class Page {
   async restore() {
     const { lost, ...question } = questions.fromHistory(location.search, history.state);
     if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
+      // Not the very first time, if nothing is asked: somebody may be typing already.
+      if (this.shown || !questions.isEmpty(question)) this.field.show(question);
       let found = await this.#find(question);
       if (found === undefined) return;
       if (found) this.#show(question, found);
@@ -97,7 +105,8 @@ class Page {
       if (search.signal.aborted) return undefined;
       if (!(error instanceof questions.Problem)) throw error;
       this.#trouble(error.message);
-      this.field.show({ ...this.question, text: question.text || this.question.text });
+      const text = question.text || this.question.text;
+      if (this.field.shows(question)) this.field.show({ ...this.question, text });
       return null;
     } finally {
       clearTimeout(slow);
@@ -110,13 +119,11 @@ class Page {
       const { pictures } = await overview.catch(() => questions.overview());
       return { pictures: [...pictures], cursor: null };
     }
-    const { hits, cursor, notices, query } = await questions.ask(question, null, signal);
-    return { pictures: hits, cursor, notices, query };
+    const { hits, ...answer } = await questions.ask(question, null, signal);
+    return { pictures: hits, ...answer };
   }
 
   #show(question, found) {
-    // Not the very first time, if there is nothing to show: somebody may be typing already.
-    if (this.shown || !questions.isEmpty(question)) this.field.show(question);
     this.question = question;
     this.shown = found;
     const key = questions.keyOf(question);
@@ -149,11 +156,11 @@ class Page {
 
   // One picture
 
-  #open(index) {
-    const address = questions.toAddress(this.question, this.shown.pictures[index].id);
+  #open(id) {
+    const address = questions.toAddress(this.question, id);
     if (this.panel.isOpen) history.replaceState(history.state, "", address);
     else history.pushState({ ...history.state, opened: true }, "", address);
-    return this.#showPicture(this.shown.pictures[index].id);
+    return this.#showPicture(id);
   }
 
   #close() {
@@ -165,7 +172,7 @@ class Page {
   async #step(by) {
     const index = this.#indexOf(this.panel.picture.id) + by;
     if (index === this.shown.pictures.length) await this.#more();
-    if (this.shown.pictures[index]) await this.#open(index);
+    if (this.shown.pictures[index]) await this.#open(this.shown.pictures[index].id);
   }
 
   async #showPicture(id) {
@@ -174,10 +181,12 @@ class Page {
       const picture = await this.#record(id);
       const index = this.#indexOf(id);
       const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
-      const place = index < 0 ? "" : `Picture ${index + 1}`;
-      this.panel.show(picture, { place, first: index <= 0, last }, about);
+      const total = this.shown.total ?? this.shown.pictures.length;
+      const place = index < 0 ? "" : `${number(index + 1)} of ${number(total)}`;
+      this.grid.holding(index, () =>
+        this.panel.show(picture, { place, first: index <= 0, last }, about),
+      );
       this.grid.mark(index);
-      this.grid.reveal(index);
     } catch (error) {
       if (!(error instanceof questions.Problem)) throw error;
       this.#trouble(error.message);
@@ -186,7 +195,7 @@ class Page {
 
   #hidePicture() {
     const index = this.#indexOf(this.panel.picture.id);
-    this.panel.hide();
+    this.grid.holding(index, () => this.panel.hide());
     this.grid.mark(-1);
     if (index >= 0) this.grid.focus(index);
   }
@@ -201,45 +210,47 @@ class Page {
 
   // What is said
 
-  async #showSummary() {
-    const { query, notices, pictures } = this.shown;
-    const status = this.part("status");
-    this.part("explained").hidden = query === undefined;
-    document.title = query === undefined ? this.title : `${query} · ${this.title}`;
-    if (query === undefined) {
-      const all = (await collection.catch(() => null))?.pictures ?? pictures.length;
-      if (this.shown.query !== undefined) return;
-      const line =
-        all > pictures.length
-          ? `A first look: ${number(pictures.length)} of ${number(all)} pictures, from all over ` +
-            "the collection. What would you like to find?"
-          : "The whole collection. What would you like to find?";
-      status.replaceChildren(paragraph(line));
-      return;
-    }
-    const asked = document.createElement("bdi");
-    asked.textContent = this.question.text ? `“${query}”` : query;
-    const line = paragraph("Nearest first: ");
-    line.append(asked);
-    if (!pictures.length) line.replaceChildren("There is no other picture.");
-    status.replaceChildren(...notices.map((notice) => paragraph(notice, "notice")), line);
+  #showSummary() {
+    const { notices, query } = this.shown;
+    const heading = document.createElement("h2");
+    heading.append(...(query === undefined ? ["From all over the collection"] : this.#asked()));
+    this.part("explained").textContent = query === undefined ? INVITATION : NEARNESS;
+    this.part("status").replaceChildren(
+      heading,
+      ...(notices ?? []).map((notice) => paragraph(notice)),
+    );
+    document.title = query === undefined ? this.title : `${heading.textContent} · ${this.title}`;
+  }
+
+  /** What was asked, in words and nodes; what others have written is kept apart from ours. */
+  #asked() {
+    const { text, file } = this.question;
+    const likes = this.shown.like.map((picture) => quoted(picture.title));
+    if (file) likes.push("yours");
+    if (!this.shown.pictures.length) return ["There is no other picture"];
+    if (!likes.length) return ["Nearest to ", quoted(text)];
+    const listed = likes.flatMap((like, place) => (place ? [" and ", like] : [like]));
+    return ["Pictures like ", ...listed, ...(text.trim() ? [", and ", quoted(text)] : [])];
   }
 
   #showEnd() {
-    const { cursor, pictures, query } = this.shown;
+    const { cursor, pictures, query, total } = this.shown;
     this.part("more").hidden = !cursor;
     this.part("end").hidden = Boolean(cursor) || query === undefined || !pictures.length;
-    this.part("end").textContent = `These are all ${number(pictures.length)} pictures that a question brings.`;
+    this.part("end").textContent = `That was the last of ${number(total ?? 0)} pictures, nearest first.`;
   }
 
   #busy(is) {
     this.part("found").setAttribute("aria-busy", String(is));
-    if (is) this.part("status").replaceChildren(paragraph("Searching …"));
-    else if (this.shown && this.part("status").textContent === "Searching …") this.#showSummary();
+    if (is) this.part("status").replaceChildren(paragraph(SEARCHING));
+    else if (this.shown && this.part("status").textContent === SEARCHING) this.#showSummary();
   }
 
   #trouble(text) {
-    this.part("trouble").textContent = text;
+    const line = this.part("trouble");
+    line.textContent = this.panel.tell(text) ? "" : text;
+    const { top, bottom } = line.getBoundingClientRect();
+    if (line.textContent && (top < 0 || bottom > innerHeight)) line.scrollIntoView({ block: "center" });
   }
 
   #keepScroll() {
@@ -247,11 +258,23 @@ class Page {
   }
 }
 
-function paragraph(text, name = "") {
+function paragraph(text) {
   const line = document.createElement("p");
-  line.className = name;
   line.textContent = text;
   return line;
+}
+
+/** Words of others in a sentence of ours: whichever way they run, ours runs on. */
+function quoted(text) {
+  const words = document.createElement("bdi");
+  words.textContent = `“${text.trim()}”`;
+  return words;
+}
+
+/** Gradio's tab that holds an element, brought to the front if another one is. */
+function showTabOf(element) {
+  if (element.offsetParent !== null) return;
+  document.querySelector("[role=tab]")?.click(); // ours is the first
 }
 
 const number = (count) => count.toLocaleString("en");

@@ -3,12 +3,13 @@
 
 const WIDE = matchMedia("(min-width: 900px)");
 const HTTP = /^https?:\/\//i;
+const LATER = ["source_url", "rights", "credit"]; // roles that come after the other fields
 
 export class Panel {
-  /** `on` has the functions close, step(by), like(id). */
+  /** `on` has the functions close, step(by), like(picture). */
   constructor(dialog, on) {
     this.dialog = dialog;
-    this.root = dialog.closest("#image-search"); // it makes room for the panel
+    this.root = dialog.closest("#image-search"); // makes room for the panel
     this.on = on;
     this.part = (id) => dialog.querySelector(`#${id}`);
     this.part("close").addEventListener("click", () => on.close());
@@ -19,6 +20,9 @@ export class Panel {
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       on.close();
+    });
+    dialog.addEventListener("click", (event) => {
+      if (event.target === dialog && !this.#isInside(event)) on.close();
     });
     dialog.addEventListener("keydown", (event) => this.#key(event));
     WIDE.addEventListener("change", () => {
@@ -32,26 +36,34 @@ export class Panel {
     return this.dialog.open;
   }
 
-  /** Show a picture; `place` says where it stands, `about` are the fields and the rights. */
+  /** Show a picture; `place` says where it stands, `about` has the fields and the rights. */
   show(picture, { place, first, last }, about) {
     this.picture = picture;
     this.part("panel-title").textContent = picture.title;
+    this.part("byline").textContent = bylineOf(picture, about);
     this.part("place").textContent = place;
     this.part("previous").disabled = first;
     this.part("next").disabled = last;
     this.part("copy").textContent = "Copy link";
-    const large = this.part("large");
-    large.href = picture.picture;
+    this.part("panel-trouble").textContent = "";
+    this.part("alone").href = this.part("large").href = picture.picture;
     const image = new Image(picture.width, picture.height); // new: the one before never shows
     image.alt = picture.title;
     image.style.backgroundImage = `url("${picture.thumbnail}")`;
     image.addEventListener("load", () => image.style.removeProperty("background-image"));
     image.src = picture.picture;
-    large.replaceChildren(image);
+    this.part("large").replaceChildren(image);
     this.part("fields").replaceChildren(...fieldsOf(picture, about));
     if (!this.dialog.open) this.#open();
     this.dialog.scrollTop = 0;
     this.part("panel-title").focus({ preventScroll: true });
+  }
+
+  /** Say something in the panel, if it covers the page; whether it does. */
+  tell(text) {
+    const covers = this.isOpen && this.dialog.matches(":modal");
+    this.part("panel-trouble").textContent = covers ? text : "";
+    return covers;
   }
 
   hide() {
@@ -67,12 +79,21 @@ export class Panel {
     else this.dialog.showModal();
   }
 
+  #isInside({ clientX, clientY }) {
+    const { left, right, top, bottom } = this.dialog.getBoundingClientRect();
+    return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
+  }
+
   #key(event) {
-    const keys = { Escape: this.on.close, ArrowLeft: () => this.on.step(-1) };
-    keys.ArrowRight = () => this.on.step(1);
-    if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const does = {
+      Escape: () => this.on.close(),
+      ArrowLeft: () => this.on.step(-1),
+      ArrowRight: () => this.on.step(1),
+    }[event.key];
+    if (!does) return;
     event.preventDefault();
-    keys[event.key]();
+    does();
   }
 
   async #copy() {
@@ -85,33 +106,49 @@ export class Panel {
   }
 }
 
+/** Who made it, and when: the fields with these roles, as far as they are known. */
+function bylineOf(picture, { fields }) {
+  const known = (role) => {
+    const field = fields.find((field) => field.role === role);
+    return field ? textOf(picture.metadata[field.name]) : "";
+  };
+  return [known("creator"), known("year")].filter(Boolean).join(" · ");
+}
+
 function* fieldsOf(picture, { fields, rights }) {
-  const shown = fields.filter((field) => field.role !== "title");
-  for (const field of shown) {
-    const value = picture.metadata[field.name];
-    if (value === null || value === undefined || value === "") continue;
-    yield* line(labelOf(field), valueOf(value, field.kind));
+  const shown = fields.filter(({ role }) => !["title", "creator", "year", ...LATER].includes(role));
+  const after = LATER.flatMap((role) => fields.filter((field) => field.role === role));
+  for (const field of [...shown, ...after]) {
+    const text = textOf(picture.metadata[field.name]);
+    if (text) yield* line(labelOf(field), field.kind === "url" ? linkTo(text) : text);
   }
   const stated = fields.find((field) => field.role === "rights");
-  if (rights && (!stated || !picture.metadata[stated.name])) yield* line("Rights", rights);
-  if (picture.score !== undefined) yield* line("Nearness", picture.score.toFixed(2));
+  if (rights && !(stated && textOf(picture.metadata[stated.name]))) yield* line("Rights", rights);
+  if (picture.score !== undefined) {
+    yield* line("Nearness", `${picture.score.toFixed(2)} (1 at most; not a percentage)`);
+  }
   yield* line("File", picture.id);
 }
 
-function labelOf(field) {
-  const label = { source_url: "Source", credit: "Credit", rights: "Rights" }[field.role];
-  const words = field.name.replaceAll("_", " ");
+function labelOf({ name, role }) {
+  const words = name.replaceAll("_", " ");
+  const label = { source_url: "Source", credit: "Credit", rights: "Rights" }[role];
   return label ?? words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function valueOf(value, kind) {
-  const text = Array.isArray(value) ? value.join(" · ") : String(value);
-  if (kind !== "url" || !HTTP.test(text)) return text;
+function textOf(value) {
+  return Array.isArray(value) ? value.join(" · ") : String(value ?? "");
+}
+
+/** A link that says where it leads; plain text if it is no address of the web. */
+function linkTo(text) {
+  if (!HTTP.test(text) || !URL.canParse(text)) return text;
   const link = document.createElement("a");
   link.href = text;
   link.target = "_blank";
   link.rel = "noopener noreferrer";
-  link.textContent = text.replace(HTTP, "").replace(/\/$/, "");
+  link.title = text;
+  link.textContent = new URL(text).hostname.replace(/^www\./, "");
   return link;
 }
 

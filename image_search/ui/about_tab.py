@@ -1,5 +1,7 @@
 """The tab About: how it works, this collection in numbers, what CLIP's authors say of it."""
 
+from datetime import datetime
+
 import gradio as gr
 
 from image_search import answers
@@ -7,67 +9,63 @@ from image_search.search import Searcher
 from image_search.ui import model_card
 from image_search.ui.plain import plain
 
-HOW = """\
-## How it works
-
-Nobody has described these pictures. A model has looked at each of them once and put it at a place
-in a space with hundreds of directions, so that what means much the same lies close together:
-guitars beside lutes, and far from ships. Words have their place in the same space. When you ask
-for “a guitar”, the program finds the place of these words and shows the pictures that lie nearest,
-nearest first. When you ask with a picture, it does the same with the picture’s place.
-
-**What a score is, and what it is not.** The number with a picture is the cosine between the two
-places: how near it is, 1 at most. It only puts the pictures of one question in order. It is no
-percentage and no certainty that the thing is there; words score far lower than pictures do, and
-numbers of different models cannot be compared. Every question finds pictures, also where there is
-nothing to find. If even the nearest lies farther off than nine in ten everyday questions come, a
-line says so; many misses stay unnoticed.
-
-**What it cannot do.** It does not read names, dates or handwriting, counts badly, and does not
-understand “not”. It has learnt the prejudice of what it was trained on, and old books add theirs:
-do not take what comes first for what is typical, or true.
-
-A picture that you search with is read in memory and not kept.
+HOW = """
+<h2>How it works</h2>
+<p>The search does not read titles or descriptions. It looks only at the pictures. A model has seen
+each of them once and given it a place, so that pictures that mean much the same lie near each
+other: guitars beside lutes, and far from ships. Words have their place there too. When you ask for
+“a guitar”, the program finds the place of these words and shows the pictures that lie nearest,
+nearest first. When you ask with a picture, it starts from the place of that picture.</p>
+<p><strong>What nearness is, and what it is not.</strong> The number with each picture says how near
+it lies to the question: 1 at most (the cosine of the angle between the two). It puts the pictures
+of one question in order, and that is all. It is not a percentage, and no certainty that the thing
+is there. Words never come as near as pictures do, so compare numbers of one question only. Every
+question finds pictures, also where there is nothing to find. If even the nearest lies unusually far
+off, a line says so; it does not notice every miss.</p>
+<p><strong>What it cannot do.</strong> It does not know names and dates, cannot read handwriting,
+counts badly and does not understand “not”. It has learnt the prejudice of what it was trained on,
+and old pictures add theirs: do not take what comes first for what is typical, or true.</p>
+<p>A picture that you search with is read in memory and not kept.</p>
 """
 
 
 def tab(searcher: Searcher) -> None:
     """Put the tab's contents into the page that is being built."""
-    gr.Markdown("\n\n".join([HOW, _numbers(searcher), _card(searcher)]), elem_id="about")
+    contents = "".join([HOW, _numbers(searcher), _card(searcher)])
+    gr.HTML(f'<div id="about">{contents}</div>', apply_default_css=False, js_on_load=None)
 
 
 def _numbers(searcher: Searcher) -> str:
     told = answers.describe(searcher)
     recall = told.index.recall
-    left_out = "; ".join(f"{plain(reason)}: {n:,}" for reason, n in told.rejects.items())
+    built = datetime.fromisoformat(told.created)
+    left_out = "; ".join(f"{reason}: {count:,}" for reason, count in told.rejects.items())
     rows = {
         "Pictures": f"{told.pictures:,}",
-        "Built": f"{told.created[:10]}",
-        "Model": f"{plain(told.model.name)}, revision {plain(told.model.revision)}",
-        "Numbers for a picture": f"{told.model.dim}, {plain(told.model.precision)}",
+        "Built on": f"{built:%-d %B %Y}",
         "Files left out": left_out or "none",
-        "Found of the ten nearest": f"{recall.text_at_10:.1%} for words, "
-        f"{recall.picture_at_10:.1%} for pictures ({recall.queries} questions, against an exact "
-        "search)",
-        "“Nothing close” below": f"{told.no_match.threshold:.3f} ({told.no_match.percentile:.0f} % "
-        f"of {told.no_match.texts} everyday questions stay below it)",
-        "Rights": plain(told.rights) or "not stated; ask the collection",
-        "Contact": plain(told.contact) or "not stated",
-        "Version, to be cited": f"{told.artifact_version}",
+        "Rights": told.rights,
+        "Contact": told.contact,
+        "Model": f"{told.model.name}, revision {told.model.revision}",
+        "Found of what is nearest": f"{recall.text_at_10:.1%} for words and "
+        f"{recall.picture_at_10:.1%} for pictures: of the ten nearest, measured with "
+        f"{recall.queries} questions against comparing every picture",
+        "“Nothing is close” below": f"{told.no_match.threshold:.2f}: of {told.no_match.texts} "
+        f"everyday questions {told.no_match.percentile:.0f} % come no nearer",
+        "Version, to be cited": told.artifact_version,
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    return f"## This collection in numbers\n\n| what | here |\n|---|---|\n{table}"
+    lines = (f"<dt>{name}</dt><dd>{plain(value)}</dd>" for name, value in rows.items() if value)
+    return f"<h2>This collection in numbers</h2><dl>{''.join(lines)}</dl>"
 
 
 def _card(searcher: Searcher) -> str:
-    quoted = "\n\n".join(
-        f"**{heading}**\n\n" + "\n>\n".join(f"> {paragraph}" for paragraph in paragraphs)
-        for heading, paragraphs in model_card.passages().items()
-    )
     notice = searcher.encoder.notice
+    not_clip = f"<p>{plain(notice)} What follows was said of CLIP.</p>" if notice else ""
+    quoted = "".join(
+        f"<h3>{heading}</h3>{model_card.quoted(heading)}" for heading in model_card.passages()
+    )
     return (
-        "## What CLIP’s authors say of it\n\n"
-        + (f"{plain(notice)} What follows was said of CLIP.\n\n" if notice else "")
-        + f"{quoted}\n\nFrom [the model card of CLIP]({model_card.SOURCE}), OpenAI, January 2021, "
-        "MIT licence."
+        f"<h2>What CLIP’s authors say of it</h2>{not_clip}{quoted}"
+        f"<p>From {model_card.link('the model card of CLIP')}, OpenAI, January 2021, MIT "
+        "licence.</p>"
     )

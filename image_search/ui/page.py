@@ -1,5 +1,6 @@
 """The page: Gradio around the tabs, and an endpoint for gradio_client."""
 
+import re
 from typing import Any
 
 import gradio as gr
@@ -18,9 +19,9 @@ THEME = gr.themes.Base(
     font_mono=["monospace"],
 )
 
-# Loaded side by side and before Gradio's own scripts, which take longer.
 HEAD = "\n".join(
     [
+        '<meta name="robots" content="noindex">',
         '<link rel="stylesheet" href="/ui/style.css">',
         *(
             f'<link rel="modulepreload" href="/ui/{script}.js">'
@@ -29,6 +30,20 @@ HEAD = "\n".join(
         '<script type="module" src="/ui/page.js"></script>',
     ]
 )
+
+
+NO_SCRIPT = b"<noscript><p>This page needs JavaScript. Programs use /api/v1.</p></noscript>"
+
+# What Gradio tells other sites of its page: its own name and picture.
+_ADVERTISEMENT = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
+
+
+def with_own_head(html: bytes, searcher: Searcher) -> bytes:
+    """Gradio's page with our head: its `head` option would add it only after all its scripts."""
+    name = plain(searcher.artifact.manifest.collection.name)
+    head = f"<head><title>{name}</title>{HEAD}".encode()
+    html = _ADVERTISEMENT.sub(b"", html).replace(b"<head>", head, 1)
+    return html.replace(b"</body>", NO_SCRIPT + b"</body>", 1)
 
 
 def build(searcher: Searcher) -> gr.Blocks:
@@ -47,6 +62,7 @@ def build(searcher: Searcher) -> gr.Blocks:
                 search_tab.tab(searcher)
             with gr.Tab("About"):
                 about_tab.tab(searcher)
+        gr.HTML(_foot(searcher), apply_default_css=False, js_on_load=None)
         gr.api(  # type: ignore[attr-defined]
             search,
             api_name="search",
@@ -71,3 +87,10 @@ def _head(searcher: Searcher) -> str:
     collection = searcher.artifact.manifest.collection
     line = f"{collection.description} {len(searcher):,} pictures.".strip()
     return f'<header id="head"><h1>{plain(collection.name)}</h1><p>{plain(line)}</p></header>'
+
+
+def _foot(searcher: Searcher) -> str:
+    collection = searcher.artifact.manifest.collection
+    contact = f"Questions: {collection.contact}" if collection.contact else ""
+    lines = "".join(f"<p>{plain(line)}</p>" for line in (collection.rights, contact) if line)
+    return f'<footer id="foot">{lines}</footer>' if lines else ""

@@ -48,25 +48,14 @@ def _examples(examples: Sequence[str]) -> str:
 
 def _warning(searcher: Searcher) -> str:
     """What the model is and is not for, always above the pictures; why, in its card's words."""
-    told = model_card.passages()
-    card = "".join(
-        f"<blockquote>{''.join(f'<p>{_emphasis(p)}</p>' for p in told[heading])}</blockquote>"
-        for heading in WHY
-    )
     notice = f" {plain(searcher.encoder.notice)}" if searcher.encoder.notice else ""
     return (
         '<div id="warning" role="note" aria-label="What this search is not for"><p>'
-        "<strong>For research only.</strong> A model made to study what such models can do (CLIP) "
-        "puts these pictures in order. Its authors call deployment without testing in the domain "
-        "out of scope, and nobody has tested it on this collection. Ask in English; never use it "
-        "for surveillance or facial recognition."
-        f"{notice}</p><details><summary>Why?</summary>"
-        f"<p>CLIP’s model card says:</p>{card}"
-        f'<p><a href="{model_card.SOURCE}" target="_blank" rel="noopener noreferrer">'
-        "The model card of CLIP</a>. More of it stands under About.</p></details></div>"
+        "<strong>For research only.</strong> Models of this kind (CLIP) are made for research; "
+        f"{model_card.link('their model card')} calls deployment without in-domain testing out of "
+        "scope, and this collection has not been tested. Ask in English; never use it for "
+        f"surveillance or facial recognition.{notice} </p><details><summary>Why?</summary>"
+        f"<p>The model card of CLIP says:</p>{''.join(map(model_card.quoted, WHY))}"
+        f"<p>More of it stands under About; in full: {model_card.link('the model card of CLIP')}."
+        "</p></details></div>"
     )
-
-
-def _emphasis(paragraph: str) -> str:
-    """The one word that the card emphasises."""
-    return paragraph.replace("**Any**", "<strong>Any</strong>")

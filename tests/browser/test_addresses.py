@@ -51,7 +51,7 @@ def test_back_and_forward(page: Page) -> None:
     expect(field(page)).to_have_value("a bird")
     assert ids(page)[:60] == birds
     page.go_back()
-    expect(status(page)).to_contain_text("A first look")
+    expect(status(page)).to_contain_text("From all over the collection")
     expect(field(page)).to_have_value("")
     page.go_forward()
     page.go_forward()
@@ -83,7 +83,7 @@ def test_several_known_pictures_and_words_in_an_address(
 ) -> None:
     first, second = demo.artifact.manifest.overview[:2]
     with open_page(f"{address}/?text=red&like={first}&like={second}") as page:
-        expect(status(page)).to_contain_text("Nearest first: “red, like")
+        expect(status(page)).to_contain_text("Pictures like “")
         assert ids(page)[:60] == [h.id for h in demo.search("red", like=[first, second], k=60)]
         expect(page.locator("#chips img")).to_have_count(2)
         page.get_by_role("button", name="Search without").first.click()
@@ -104,7 +104,7 @@ def test_a_link_that_leads_nowhere_is_said(
 
 def test_the_title_of_the_window_says_what_is_shown(page: Page) -> None:
     ask(page, "a bird")
-    assert page.title() == "a bird · Demonstration collection"
+    assert page.title() == "Nearest to “a bird” · Demonstration collection"
     page.get_by_role("button", name="Clear the question").click()
-    expect(status(page)).to_contain_text("A first look")
+    expect(status(page)).to_contain_text("From all over the collection")
     assert page.title() == "Demonstration collection"

@@ -76,7 +76,7 @@ def test_search_walk_open_step_and_close(page: Page) -> None:
     heading = panel(page).get_by_role("heading")
     expect(heading).to_be_focused()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#place")).to_have_text("Picture 3")
+    expect(page.locator("#place")).to_have_text("3 of 591")
     page.keyboard.press("Escape")
     expect(panel(page)).to_be_hidden()
     assert current(page) == 2
@@ -92,7 +92,7 @@ def test_more_like_this_with_the_keyboard(page: Page) -> None:
         if focused(page) == "More like this":
             break
     page.keyboard.press("Enter")
-    expect(status(page)).to_contain_text("Nearest first: like")
+    expect(status(page)).to_contain_text("Pictures like “")
     expect(status(page)).to_be_focused()
     page.keyboard.press("Tab")
     assert current(page) == 0

@@ -41,7 +41,7 @@ def test_it_lies_beside_the_pictures_or_over_them(page: Page) -> None:
         assert max(others) <= box["x"]
         assert box["height"] == screen["height"]
         links(page).nth(4).click()  # the others can still be chosen
-        expect(page.locator("#place")).to_have_text("Picture 5")
+        expect(page.locator("#place")).to_have_text("5 of 591")
     else:
         assert box["width"] == screen["width"]
         assert panel(page).evaluate("panel => panel.matches(':modal')")
@@ -55,7 +55,7 @@ def test_more_like_this(page: Page, demo: Searcher) -> None:
     id = ids(page)[0]
     page.get_by_role("button", name="More like this").click()
     expect(panel(page)).to_be_hidden()
-    expect(status(page)).to_contain_text(f"like {demo.record(id).title}")
+    expect(status(page)).to_contain_text(f"Pictures like “{demo.record(id).title}”")
     assert ids(page)[:60] == [hit.id for hit in demo.search(like=[id], k=60)]
     assert id not in ids(page)
     assert in_address(page) == {"like": [id]}

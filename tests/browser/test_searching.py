@@ -13,8 +13,9 @@ from image_search.selfcheck import shows
 
 def test_the_first_view_is_pictures_and_an_invitation(page: Page, demo: Searcher) -> None:
     assert ids(page) == demo.artifact.manifest.overview
-    expect(status(page)).to_contain_text("A first look: 60 of 591 pictures")
-    expect(status(page)).to_contain_text("What would you like to find?")
+    expect(status(page)).to_have_text("From all over the collection")
+    expect(page.get_by_text("Ask for what can be seen")).to_be_visible()
+    expect(page.get_by_text("591 pictures")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Demonstration collection")
     expect(field(page)).to_be_visible()
     loaded(page)
@@ -35,7 +36,7 @@ def test_an_example_is_asked_at_a_click(page: Page) -> None:
     expect(field(page)).to_have_value("A guitar")
     expect(page.get_by_role("button", name="A musical instrument")).to_be_hidden()
     page.get_by_role("button", name="Clear the question").click()
-    expect(status(page)).to_contain_text("A first look")
+    expect(status(page)).to_contain_text("From all over the collection")
     expect(page.get_by_role("button", name="A musical instrument")).to_be_visible()
 
 
@@ -43,9 +44,11 @@ def test_the_score_and_the_credit_stand_with_a_picture(page: Page, demo: Searche
     ask(page, "a statue of Buddha")
     first = demo.search("a statue of Buddha", k=1)[0]
     caption = links(page).first.locator(".caption")
-    expect(caption).to_contain_text(first.credit)
-    expect(caption).to_contain_text(f"{first.score:.2f}")
-    expect(page.get_by_text("it is no percentage")).to_be_visible()
+    expect(caption.locator(".title")).to_have_text(first.title)
+    assert first.credit.startswith(f"{first.title}. ")  # which is not said twice
+    expect(caption.locator(".credit")).to_have_text(first.credit.removeprefix(f"{first.title}. "))
+    expect(caption.locator(".score")).to_have_text(f"nearness {first.score:.2f}")
+    expect(page.get_by_text("1 at most; not a percentage")).to_be_visible()
     if page.evaluate("matchMedia('(hover: hover)').matches"):
         expect(caption).to_have_css("opacity", "0")
         links(page).first.hover()
@@ -75,7 +78,7 @@ def test_scrolling_brings_more_up_to_the_end(page: Page, demo: Searcher) -> None
         page.wait_for_timeout(60)
         if page.locator("#end").is_visible():
             break
-    expect(page.locator("#end")).to_have_text("These are all 591 pictures that a question brings.")
+    expect(page.locator("#end")).to_have_text("That was the last of 591 pictures, nearest first.")
     assert ids(page) == [hit.id for hit in demo.search("a bird", k=1000)]
 
 
@@ -160,16 +163,17 @@ def test_a_senseless_question_is_said_and_the_next_one_works(
 def test_markup_in_a_question_stays_text(page: Page) -> None:
     words = "<img src=x onerror=document.title='pwned'> **bold** ${1+1} {{2+2}}"
     ask(page, words)
-    assert "pwned" not in page.evaluate("document.title").removeprefix(words)
+    assert page.title() == f"Nearest to “{words}” · Demonstration collection"
     assert page.locator("#status img").count() == 0
     page.reload()
     expect(status(page)).to_contain_text("${1+1} {{2+2}}")
 
 
-def test_control_characters_are_as_good_as_blanks(page: Page) -> None:
+def test_control_characters_are_as_good_as_blanks(page: Page, demo: Searcher) -> None:
     field(page).evaluate("field => { field.value = 'a\\u0000cat\\u0007'; }")
     field(page).press("Enter")
-    expect(status(page)).to_contain_text("“a cat”")
+    expect(status(page)).to_contain_text("Nearest to")
+    assert ids(page)[:60] == [hit.id for hit in demo.search("a cat", k=60)]
 
 
 def test_the_last_of_many_quick_questions_is_answered(page: Page, demo: Searcher) -> None:
@@ -195,7 +199,7 @@ def test_the_warning_stands_above_the_pictures(page: Page) -> None:
     for moment in ("before", "after"):
         for words in (
             "For research only",
-            "deployment without testing in the domain out of scope",
+            "deployment without in-domain testing out of scope",
             "Ask in English",
             "never use it for surveillance or facial recognition",
             "not CLIP",
@@ -211,7 +215,7 @@ def test_the_warning_stands_above_the_pictures(page: Page) -> None:
     expect(card).to_be_hidden()
     warning.get_by_text("Why?").click()
     expect(card).to_be_visible()
-    source = warning.get_by_role("link", name="The model card of CLIP")
+    source = warning.get_by_role("link", name="the model card of CLIP")
     expect(source).to_have_attribute(
         "href", "https://github.com/openai/CLIP/blob/main/model-card.md"
     )
@@ -222,7 +226,7 @@ def test_about_tells_how_it_works_and_what_is_here(page: Page, demo: Searcher) -
     page.get_by_role("tab", name="About").click()
     about = page.locator("#about")
     for words in (
-        "What a score is, and what it is not",
+        "What nearness is, and what it is not",
         "591",
         demo.artifact.version,
         demo.artifact.manifest.encoder.revision,

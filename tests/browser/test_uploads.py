@@ -34,7 +34,7 @@ def choose(page: Page, path: Path) -> None:
 
 
 def found(page: Page) -> list[str]:
-    expect(status(page)).to_contain_text("Nearest first: a picture")
+    expect(status(page)).to_contain_text("Pictures like yours")
     return ids(page)
 
 
@@ -65,7 +65,7 @@ def test_text_that_is_pasted_stays_text(page: Page) -> None:
             document.activeElement.dispatchEvent(paste);
         }"""
     )
-    expect(status(page)).to_contain_text("A first look")
+    expect(status(page)).to_contain_text("From all over the collection")
 
 
 def test_words_can_be_added_to_a_picture_and_the_picture_taken_away(page: Page, copy: Path) -> None:
@@ -73,7 +73,7 @@ def test_words_can_be_added_to_a_picture_and_the_picture_taken_away(page: Page, 
     alone = found(page)
     field(page).fill("a dog")
     field(page).press("Enter")
-    expect(status(page)).to_contain_text("a dog, a picture")
+    expect(status(page)).to_contain_text("Pictures like yours, and “a dog”")
     assert ids(page) != alone
     page.get_by_role("button", name="Search without copy.jpg").click()
     expect(status(page)).to_contain_text("“a dog”")
@@ -84,7 +84,7 @@ def test_the_last_picture_taken_away_leads_to_the_first_view(page: Page, copy: P
     choose(page, copy)
     found(page)
     page.get_by_role("button", name="Search without copy.jpg").click()
-    expect(status(page)).to_contain_text("A first look")
+    expect(status(page)).to_contain_text("From all over the collection")
     assert in_address(page) == {}
 
 
