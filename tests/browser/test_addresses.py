@@ -88,6 +88,7 @@ def test_several_known_pictures_and_words_in_an_address(
         expect(page.locator("#chips img")).to_have_count(2)
         page.get_by_role("button", name="Search without").first.click()
         expect(page.locator("#chips img")).to_have_count(1)
+        page.wait_for_function("new URLSearchParams(location.search).getAll('like').length === 1")
         assert in_address(page) == {"text": ["red"], "like": [second]}
 
 

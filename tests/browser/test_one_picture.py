@@ -49,6 +49,47 @@ def test_it_lies_beside_the_pictures_or_over_them(page: Page) -> None:
     expect(panel(page)).to_be_hidden()
 
 
+def test_a_tap_beside_the_sheet_closes_it(open_page: Callable[..., Any], address: str) -> None:
+    with open_page(address, "phone") as page:
+        ask(page, "a house")
+        opened(page)
+        page.touchscreen.tap(100, 500)  # within it
+        expect(panel(page)).to_be_visible()
+        page.touchscreen.tap(100, 10)
+        expect(panel(page)).to_be_hidden()
+
+
+@pytest.mark.parametrize("number", [21, 31, 46])
+def test_opening_and_closing_keep_ones_place(
+    open_page: Callable[..., Any], address: str, number: int
+) -> None:
+    with open_page(address) as page:
+        ask(page, "a bird")
+        link = links(page).nth(number)
+        link.scroll_into_view_if_needed()
+        page.evaluate("scrollBy(0, 200)")
+        page.wait_for_timeout(100)
+        box = "link => link.getBoundingClientRect().top"
+        before = link.evaluate(box)
+        link.click()
+        expect(panel(page)).to_be_visible()
+        assert abs(link.evaluate(box) - before) < 5
+        page.keyboard.press("Escape")
+        expect(panel(page)).to_be_hidden()
+        assert abs(link.evaluate(box) - before) < 5
+
+
+def test_a_message_is_seen_on_the_sheet_that_covers_the_page(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address, "phone") as page:
+        ask(page, "a house")
+        opened(page)
+        page.route("**/api/v1/search?*", lambda route: route.abort())
+        page.get_by_role("button", name="More like this").click()
+        expect(panel(page).get_by_role("alert")).to_contain_text("The server does not answer")
+
+
 def test_more_like_this(page: Page, demo: Searcher) -> None:
     ask(page, "a guitar")
     opened(page)

@@ -115,7 +115,15 @@ def test_six_hundred_pictures_scroll_smoothly(page: Page) -> None:
     assert worst < max(100, 6 * middle), (middle, worst)
 
 
-def test_rows_are_justified_and_nothing_jumps(page: Page) -> None:
+@pytest.mark.parametrize("width", [360, 768, 820, 1024, 1280, 1440, 1536, 2560])
+def test_rows_are_justified_and_nothing_jumps(
+    open_page: Callable[..., Any], address: str, width: int
+) -> None:
+    with open_page(address, viewport={"width": width, "height": 900}) as page:
+        check_rows(page)
+
+
+def check_rows(page: Page) -> None:
     ask(page, "a landscape")
     boxes = """all => all.map(a => {
         const {left, right, top, width, height} = a.querySelector('img').getBoundingClientRect();

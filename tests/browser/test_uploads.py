@@ -55,6 +55,18 @@ def test_a_picture_can_be_dropped_anywhere_and_pasted(
     expect(page.locator("#drop")).to_be_hidden()
 
 
+def test_a_picture_dropped_on_about_leads_to_the_pictures(
+    page: Page, copy: Path, original: str
+) -> None:
+    page.get_by_role("tab", name="About").click()
+    expect(page.locator("#about")).to_be_visible()
+    page.evaluate("document.dispatchEvent(new DragEvent('dragenter'))")  # nothing is dragged
+    expect(page.locator("#drop")).to_be_hidden()
+    drop(page, "copy.jpg", "image/jpeg", copy.read_bytes())
+    assert found(page)[0] == original
+    expect(links(page).first).to_be_visible()
+
+
 def test_text_that_is_pasted_stays_text(page: Page) -> None:
     field(page).focus()
     page.evaluate(
