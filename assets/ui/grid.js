@@ -3,6 +3,7 @@
 const GAP = 8;
 const NARROWEST = 0.3; // width by height; what is longer is shown whole within this
 const WIDEST = 4;
+const BLURRED = 400; // pixels of a cell's width from which a small picture (256) looks blurred
 const AT_ONCE = 12; // pictures that are loaded before anything is known of the screen
 
 export class Grid {
@@ -77,8 +78,14 @@ export class Grid {
     const heightOf = (shape, count) => (this.width - GAP * (count - 1)) / shape;
     const finish = (height) => {
       for (const cell of row) {
-        cell.style.width = `${Math.floor(cell.shape * height * 100) / 100}px`;
-        cell.querySelector("img").style.height = `${height}px`;
+        const width = Math.floor(cell.shape * height * 100) / 100;
+        const image = cell.querySelector("img");
+        cell.style.width = `${width}px`;
+        image.style.height = `${height}px`;
+        if (width > BLURRED && image.dataset.large) {
+          image.src = image.dataset.large;
+          delete image.dataset.large;
+        }
       }
       row = [];
       shape = 0;
@@ -111,6 +118,7 @@ export class Grid {
     image.draggable = false;
     image.addEventListener("load", () => image.classList.add("loaded"));
     image.src = picture.thumbnail;
+    image.dataset.large = picture.picture;
     link.append(image, caption(picture));
     cell.append(link);
     return cell;
@@ -192,6 +200,11 @@ function caption(picture) {
   add("title", picture.title).setAttribute("aria-hidden", "true"); // it is the picture's name
   const credit = picture.credit.replace(`${picture.title}. `, "");
   if (credit) add("credit", credit);
-  if (picture.score !== undefined) add("score", `nearness ${picture.score.toFixed(2)}`);
+  if (picture.score !== undefined) {
+    const label = document.createElement("span");
+    label.className = "unseen"; // it stands above the pictures, for those who see
+    label.textContent = "nearness ";
+    add("score", picture.score.toFixed(2)).prepend(label);
+  }
   return lines;
 }

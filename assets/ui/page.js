@@ -8,7 +8,7 @@ import * as questions from "./question.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
-const NEARNESS = "Nearness, with each picture: 1 at most; not a percentage.";
+const NEARNESS = "The number is nearness: 1 at most, not a percentage.";
 const SEARCHING = "Searching …";
 const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
 

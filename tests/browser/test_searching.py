@@ -48,7 +48,7 @@ def test_the_score_and_the_credit_stand_with_a_picture(page: Page, demo: Searche
     assert first.credit.startswith(f"{first.title}. ")  # which is not said twice
     expect(caption.locator(".credit")).to_have_text(first.credit.removeprefix(f"{first.title}. "))
     expect(caption.locator(".score")).to_have_text(f"nearness {first.score:.2f}")
-    expect(page.get_by_text("1 at most; not a percentage")).to_be_visible()
+    expect(page.get_by_text("1 at most, not a percentage")).to_be_visible()
     if page.evaluate("matchMedia('(hover: hover)').matches"):
         expect(caption).to_have_css("opacity", "0")
         links(page).first.hover()
