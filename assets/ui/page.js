@@ -59,7 +59,10 @@ class Page {
     this.field.show(question);
     const found = await this.#find(question);
     if (!found) return;
-    history.pushState(questions.toState(question), "", questions.toAddress(question));
+    const address = questions.toAddress(question);
+    const again = this.shown && questions.keyOf(question) === questions.keyOf(this.question);
+    if (again) history.replaceState(questions.toState(question), "", address);
+    else history.pushState(questions.toState(question), "", address);
     found.scroll = 0;
     if (this.panel.isOpen) this.panel.hide();
     this.#show(question, found);
@@ -85,7 +88,7 @@ class Page {
       scrollTo(0, found?.scroll ?? 0);
     }
     if (lost) this.#trouble("The picture that was searched with is not kept. Choose it again.");
-    const id = new URLSearchParams(location.search).get("picture");
+    const id = openIn(location.search);
     if (id !== null) await this.#showPicture(id);
     else if (this.panel.isOpen) this.#hidePicture();
   }
@@ -179,6 +182,7 @@ class Page {
     try {
       const about = await collection;
       const picture = await this.#record(id);
+      if (openIn(location.search) !== id) return; // another one was opened meanwhile, or none
       const index = this.#indexOf(id);
       const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
       const total = this.shown.total ?? this.shown.pictures.length;
@@ -276,6 +280,9 @@ function showTabOf(element) {
   if (element.offsetParent !== null) return;
   document.querySelector("[role=tab]")?.click(); // ours is the first
 }
+
+/** The id of the picture that an address opens, or null. */
+const openIn = (search) => new URLSearchParams(search).get("picture");
 
 const number = (count) => count.toLocaleString("en");
 

@@ -59,6 +59,16 @@ def test_back_and_forward(page: Page) -> None:
     assert ids(page)[:60] == houses
 
 
+def test_the_same_question_twice_is_one_place_to_come_back_to(page: Page) -> None:
+    ask(page, "a bird")
+    ask(page, "a house")
+    for _ in range(3):
+        field(page).press("Enter")
+        page.wait_for_timeout(150)
+    page.go_back()
+    expect(status(page)).to_contain_text("“a bird”")
+
+
 def test_back_leads_to_where_one_was(page: Page) -> None:
     ask(page, "a bird")
     page.locator("#more").scroll_into_view_if_needed()
