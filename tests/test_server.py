@@ -78,6 +78,16 @@ def test_an_answer_on_an_open_connection_does_not_wait(address: str) -> None:
     assert kept < 4 * own
 
 
+def test_the_pages_head_is_ours(address: str) -> None:
+    html = httpx.get(f"{address}/").text
+    assert html.count("<title>") == 1
+    assert "og:" not in html
+    assert "twitter:" not in html
+    assert '<meta name="robots" content="noindex">' in html
+    assert html.index('src="/ui/page.js"') < html.index("gradio_config")
+    assert "<noscript><p>This page needs JavaScript." in html
+
+
 def test_every_answer_says_that_nothing_may_leave(address: str) -> None:
     for path in ("/", "/healthz", "/ui/page.js", "/api/v1/collection", "/api/v1/none", "/config"):
         headers = httpx.get(f"{address}{path}").headers

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import VIEWS, build_folder, serving
+from conftest import VIEWS, serving
 from looking import ask, ids, in_address, links, opened, panel, status, titles
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from image_search.build import build
+from image_search.collection import FolderCollection
 from image_search.encoder import OnnxEncoder
+from image_search.manifest import CollectionInfo
 from image_search.search import Searcher
 
 
@@ -142,7 +145,9 @@ def nasty(tmp_path_factory: pytest.TempPathFactory, colours: OnnxEncoder) -> Pat
     rows = [f"{name},{NASTY},{NASTY},javascript:alert(1)" for name in quoted]
     text = "\n".join([f"file_name,title,credit,{NASTY.replace(',', '')}", *rows])
     (folder / "metadata.csv").write_text(text, encoding="utf-8")
-    return build_folder(folder, colours, folder.with_name("out"))
+    info = CollectionInfo(name=NASTY, description=NASTY, rights=NASTY, contact=NASTY, notice=NASTY)
+    build(FolderCollection.open(folder), colours, folder.with_name("out"), info)
+    return folder.with_name("out")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -151,13 +156,21 @@ def test_markup_in_a_record_stays_text(
 ) -> None:
     with serving(nasty) as address, open_page(address, view) as page:
         ask(page, "red")
+        expect(page.get_by_role("heading", level=1)).to_have_text(NASTY.replace("  ", " "))
+        expect(page.locator("#foot")).to_contain_text(NASTY)
+        assert NASTY in page.title()
         assert titles(page)[0] == NASTY
         opened(page)
         expect(panel(page)).to_contain_text(NASTY)
         page.wait_for_load_state("networkidle")
-        assert "pwned" not in page.title()
+        assert page.title() != "pwned"
         assert page.locator("#image-search [onerror]").count() == 0
         assert page.locator("a[href^=javascript]").count() == 0
         page.wait_for_function("document.querySelector('#large img').naturalWidth > 0")
         page.reload()
         expect(panel(page)).to_contain_text(NASTY)
+        page.keyboard.press("Escape")
+        page.get_by_role("tab", name="About").click()
+        expect(page.locator("#about dl")).to_contain_text(NASTY)
+        assert page.locator("[onerror]").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
