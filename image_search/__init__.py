@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 # FAISS and ONNX Runtime otherwise spin between queries and fight over the cores: measured, a
 # query of 20 ms became one of 870 ms. Read when their libraries load, so it stands before them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# ONNX Runtime otherwise reports to Microsoft what runs here, and how often.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from image_search.search import Searcher

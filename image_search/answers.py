@@ -119,7 +119,7 @@ def answer(
     offset = _offset(cursor, version, question) if cursor else 0
     image = None if picture is None else _decoded(picture)
     results = searcher.search(
-        text, image=image, like=like, k=k or settings().results, offset=offset
+        text, image=image, like=like, k=settings().results if k is None else k, offset=offset
     )
     return SearchAnswer(
         query=results.query,

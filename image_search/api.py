@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from math import ceil
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -26,7 +27,10 @@ from image_search.search import Searcher
 from image_search.settings import settings
 
 DECODERS = 2
-"""Pictures to search with that are decoded at once: one can fill half a gigabyte for a moment."""
+"""Pictures to search with that are decoded at once: one can fill a gigabyte for a moment."""
+
+PATIENCE = 20
+"""Seconds within which something more of a picture has to arrive."""
 
 # Where an address names the version of the collection, what lies there never changes.
 FOREVER = "private, max-age=31536000, immutable"
@@ -68,6 +72,7 @@ def create_api(searcher: Searcher) -> FastAPI:
         "Errors are problems as RFC 9457 has them.",
         docs_url=None,  # they would load their script from another server
         redoc_url=None,
+        redirect_slashes=False,
         responses={"default": {"model": Problem, "description": "A problem."}},
     )
     _tell_problems(api)
@@ -154,7 +159,9 @@ def _tell_problems(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, error.detail)
+        told = problem(error.status_code, error.detail)
+        told.headers.update(error.headers or {})
+        return told
 
     @api.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:  # it is logged all the same
@@ -163,13 +170,18 @@ def _tell_problems(api: FastAPI) -> None:
 
 async def _body(request: Request) -> bytes:
     """The whole body, kept in memory only. Raises HTTPException if it is too large or a form."""
-    if request.headers.get("content-type", "").startswith("multipart/"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
         raise HTTPException(415, "Send the picture file itself as the body, not a form.")
     limit = answers.max_upload_bytes()
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.stream():
+        stream = request.stream()
+        while True:
+            with fail_after(PATIENCE):
+                part = await anext(stream, None)
+            if part is None:
+                break
             size += len(part)
             if size <= limit:
                 parts.append(part)
@@ -177,10 +189,12 @@ async def _body(request: Request) -> bytes:
                 parts.clear()
     except ClientDisconnect:
         raise HTTPException(400, "The picture did not arrive in full. Send it again.") from None
+    except TimeoutError:
+        raise HTTPException(408, "The picture did not arrive in time. Send it again.") from None
     if size > limit:
         raise HTTPException(
             413,
-            f"The picture file has {size / 1e6:,.0f} MB; it may have "
+            f"The picture file has {ceil(size / 1e6):,} MB; it may have "
             f"{settings().max_upload_mb:,} MB. Choose or make a smaller one.",
         )
     return b"".join(parts)

@@ -41,6 +41,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "JPEG200
 
 # Pillow's own limit against decompression bombs; an A0 sheet at 300 dpi has 140 million pixels.
 MAX_PIXELS = 178_956_970
+# A progressive JPEG has about ten scans; each costs as much as the whole picture.
+MAX_SCANS = 200
 # How much of a file `check_head` wants to see.
 HEAD_BYTES = 1024
 
@@ -92,6 +94,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, max_side: int | None = Non
     size = f"{width} × {height}"
     if width * height > max_pixels:
         raise PictureError(f"too large: {size} pixels (the limit is {max_pixels} pixels)")
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise PictureError(f"damaged: more than {MAX_SCANS} scans")
     try:
         if max_side is not None:
             fraction = 2 * max_side / max(width, height)

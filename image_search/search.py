@@ -164,7 +164,8 @@ class Searcher:
         return row
 
     def _withdrawn_rows(self) -> set[int]:
-        rows = map(self.artifact.catalogue.row, self.withdrawn)
+        # A copy first: another thread may be adding to it.
+        rows = map(self.artifact.catalogue.row, tuple(self.withdrawn))
         return {row for row in rows if row is not None}
 
     def _record(self, row: int) -> Record:

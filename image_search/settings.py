@@ -46,10 +46,10 @@ class Settings(BaseSettings):
         description="The largest picture file that may be searched with, in MB.",
     )
     max_pixels: int = Field(
-        default=178_956_970,
+        default=50_000_000,
         ge=1_000_000,
-        description="The largest picture that is decoded, in pixels (width times height). "
-        "The default is the size from which Pillow calls a picture a decompression bomb.",
+        description="The largest picture that may be searched with, in pixels (width times "
+        "height). Some kinds take 30 bytes of memory a pixel while they are decoded.",
     )
 
 

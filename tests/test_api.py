@@ -1,5 +1,6 @@
 """/api/v1 over HTTP, from a real uvicorn on loopback."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 import image_search
+from image_search import api
 from image_search.answers import PREFIX
 from image_search.api import create_api
 from image_search.encoder import OnnxEncoder
@@ -108,7 +110,7 @@ def test_words_ids_and_a_picture_can_be_mixed(client: httpx.Client) -> None:
         assert answer.json()["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("content", [None, picture("red")])
+@pytest.mark.parametrize("content", [None, picture("red")], ids=["words", "picture"])
 def test_pages_follow_each_other_without_gap_or_double(
     client: httpx.Client, content: bytes | None
 ) -> None:
@@ -190,8 +192,22 @@ def test_a_file_that_cannot_be_searched_with_is_said(
     assert ids(client.post("/api/v1/search", params={"k": 1}, content=picture("red"))) == [RED]
 
 
+def test_a_picture_that_stops_arriving_is_not_waited_for(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.2)
+    url = client.base_url
+    with socket.create_connection((url.host, url.port or 0), timeout=10) as raw:
+        raw.sendall(b"POST /api/v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nabc")
+        told = raw.recv(10_000).decode()
+    assert told.startswith("HTTP/1.1 408 ")
+    assert "did not arrive in time" in told
+
+
 def test_a_form_is_refused_with_what_to_do_instead(client: httpx.Client) -> None:
     answer = client.post("/api/v1/search", files={"picture": picture("red")})
+    capitals = {"Content-Type": "Multipart/Form-Data; boundary=x"}
+    assert client.post("/api/v1/search", content=b"x", headers=capitals).status_code == 415
     assert "Send the picture file itself" in said(answer, 415)
 
 
@@ -236,7 +252,10 @@ def test_an_unknown_picture_is_a_404(client: httpx.Client, what: str, id: str) -
 
 def test_anything_else_is_a_problem_too(client: httpx.Client) -> None:
     assert said(client.get("/api/v1/nonsense"), 404)
-    assert said(client.delete("/api/v1/search"), 405)
+    refused = client.delete("/api/v1/search")
+    assert said(refused, 405)
+    assert refused.headers["allow"]
+    assert said(client.get("/api/v1/search/"), 404)  # not sent on to where the caller says
 
 
 def test_the_overview_is_pictures_of_the_collection(client: httpx.Client) -> None:
@@ -294,6 +313,28 @@ def test_withdrawn_pictures_appear_nowhere(searcher: Searcher) -> None:
             assert said(client.get(address), 404)
             assert said(client.get(address, headers={"If-None-Match": tag}), 404)
         assert said(client.get("/api/v1/search", params={"like": RED}), 404)
+
+
+def test_withdrawing_while_others_search_is_no_error(searcher: Searcher) -> None:
+    withdrawn = {f"none {n}" for n in range(5_000)}
+    hidden = Searcher(searcher.artifact, searcher.encoder, searcher.index, withdrawn)
+    done = threading.Event()
+
+    def withdraw() -> None:
+        n = 0
+        while not done.is_set():
+            withdrawn.add(f"further {n % 1000}")
+            withdrawn.discard(f"further {(n + 500) % 1000}")
+            n += 1
+
+    thread = threading.Thread(target=withdraw)
+    thread.start()
+    try:
+        for _ in range(50):
+            assert len(hidden.search("red", k=9)) == 5
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_odd_names_and_texts_come_through(tmp_path: Path, colours: OnnxEncoder) -> None:

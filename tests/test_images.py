@@ -376,3 +376,13 @@ def test_a_head_may_end_within_a_character() -> None:
     for length in range(images.HEAD_BYTES - 3, images.HEAD_BYTES + 4):
         with pytest.raises(PictureError, match="looks like text"):
             images.check_head(("ü€𝄞" * 300).encode()[:length])
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_at_once() -> None:
+    """Each costs as much as the whole picture: a small file could keep a server for minutes."""
+    data = encoded("JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert images.decode(data)
+    many = data[:last] + data[last:-2] * images.MAX_SCANS + data[-2:]
+    with pytest.raises(PictureError, match="more than 200 scans"):
+        images.decode(many)

@@ -29,6 +29,19 @@ def test_best_first_and_ties_by_row(index: Index) -> None:
     assert scores == pytest.approx([1, 1, 0.5**0.5, 0], abs=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["exact", "faiss"])
+def test_ties_go_by_row_at_the_edge_too(kind: str) -> None:
+    """Else a picture would be on two pages of results, and another on none."""
+    same = unit(np.ones((100, 3), np.float32))
+    best = unit(np.array([[1, 0, 0]], np.float32))
+    index = make(kind, np.concatenate([same, best]))
+    for k in (1, 2, 5, 50, 101):
+        rows, _ = index.search(best[0], k)
+        assert rows.tolist() == [100, *range(k - 1)]
+    rows, _ = index.search(best[0], 3, exclude=[0, 100])
+    assert rows.tolist() == [1, 2, 3]
+
+
 def test_k_beyond_the_collection_gives_all(index: Index) -> None:
     rows, _ = index.search(np.array([1, 0, 0], np.float32), 99)
     assert sorted(rows.tolist()) == [0, 1, 2, 3]

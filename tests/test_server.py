@@ -1,5 +1,6 @@
 """Pictures by id, health, and the page's endpoints, over HTTP from the real app.py."""
 
+import json
 import os
 import socket
 import statistics
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -58,6 +60,8 @@ def test_the_page_can_be_asked_by_programs(address: str) -> None:
     assert hit["id"] == ODD
     with pytest.raises(AppError, match="Type what you are looking for"):
         client.predict(" ", api_name="/search")
+    with pytest.raises(AppError, match="k is 201"):
+        client.predict("red", 201, api_name="/search")
 
 
 def test_an_answer_on_an_open_connection_does_not_wait(address: str) -> None:
@@ -99,24 +103,71 @@ def test_every_answer_says_that_nothing_may_leave(address: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/upload", "/gradio_api/upload", "/gradio_api/file=/etc/hostname", "/gradio_api/file/app.py",
-     "/gradio_api/proxy=https://example.org", "/gradio_api/process_recording",
-     "/gradio_api/component_server", "/gradio_api/vibe-edit", "/gradio_api/monitoring"],
+     "/gradio_api/proxy=https://example.org", "/gradio_api/process_recording", "/login", "/token",
+     "/gradio_api/component_server", "/gradio_api/vibe-edit", "/gradio_api/monitoring",
+     "/gradio_api/run/search", "/gradio_api/api/search", "/gradio_api/call/v2/search",
+     "/api", "/api/v1", "//api/v1/search", "/API/v1/search", "/docs", "/openapi.json"],
 )  # fmt: skip
-def test_what_gradio_has_beyond_the_page_is_shut(address: str, path: str) -> None:
+def test_what_the_page_does_not_need_is_shut(address: str, path: str) -> None:
     for method in ("GET", "POST"):
         answer = httpx.request(method, f"{address}{path}")
         assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
         assert "Nothing is served here" in answer.json()["detail"]
 
 
-def test_no_file_of_the_server_can_be_asked_for(address: str) -> None:
-    """A caller who names a file where words are wanted gets none of it."""
-    endpoint = f"{address}/gradio_api/call/search"
-    named = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
-    event = httpx.post(endpoint, json={"data": [named, 1]})
-    told = httpx.get(f"{endpoint}/{event.json()['event_id']}").text if event.is_success else ""
-    assert "hits" not in told
-    assert Path("/etc/hostname").read_text().strip() not in told
+@pytest.mark.parametrize("path", ["call/search", "queue/join"])
+@pytest.mark.parametrize("file", ["/etc/hostname", "http://127.0.0.1:9/x", "https://example.org/x"])
+def test_gradio_is_handed_words_and_numbers_only(address: str, path: str, file: str) -> None:
+    """It would take anything else for a file, and fetch it from wherever the caller says."""
+    named = {"path": file, "meta": {"_type": "gradio.FileData"}}
+    for data in ([named, 1], ["red", named], [[named]], {"words": named}, "red", None):
+        call = {"data": data, "fn_index": 0, "session_hash": "a"}
+        answer = httpx.post(f"{address}/gradio_api/{path}", json=call)
+        assert answer.status_code == 400
+        assert "words and a number" in answer.json()["detail"]
+    for body in (b"", b"{", b"[" * 100_000, b'{"data":["' + b"x" * 70_000 + b'"]}'):
+        assert httpx.post(f"{address}/gradio_api/{path}", content=body).status_code == 400
+
+
+def test_a_head_request_is_answered_as_a_get(address: str) -> None:
+    for path in ("/", "/healthz", "/api/v1/search?text=red", "/ui/page.js"):
+        head, get = httpx.head(f"{address}{path}"), httpx.get(f"{address}{path}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_what_is_no_http_is_a_problem_too(address: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as raw:
+        raw.sendall("GET /api/v1/search?text=été HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        told = raw.makefile("rb").read().decode()
+    assert told.startswith("HTTP/1.1 400 ")
+    assert "content-type: application/problem+json" in told
+    assert "percent-encoded" in json.loads(told.partition("\r\n\r\n")[2])["detail"]
+
+
+def test_nothing_is_reported_and_nothing_left_on_the_disk(
+    odd_searcher: Searcher, tmp_path: Path
+) -> None:
+    """ONNX Runtime by itself reports to its makers, and leaves a database for that."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment |= {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    picture = BytesIO()
+    Image.new("RGB", (2000, 2000), "red").save(picture, "BMP")  # 12 MB
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", environment)
+        with serving(odd_searcher.artifact.path) as address:
+            for content in (picture.getvalue(), b"Dear Sir", bytes(30_000_000)):
+                httpx.post(f"{address}/api/v1/search", content=content, timeout=30)
+            httpx.get(f"{address}/api/v1/search?text=red")
+            Client(address, verbose=False, download_files=False).predict("red", api_name="/search")
+            time.sleep(1)
+            left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []
 
 
 def test_a_taken_port_is_one_line_with_the_remedy(odd_searcher: Searcher) -> None:

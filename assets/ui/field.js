@@ -60,7 +60,7 @@ export class Field {
   async #search(file) {
     const bytes = await this.on.limits().then((limits) => limits.bytes, () => Infinity);
     if (file.size > bytes) {
-      const [has, may] = [file.size, bytes].map((size) => Math.round(size / 1e6));
+      const [has, may] = [file.size, bytes].map((size) => Math.ceil(size / 1e6));
       this.on.trouble(
         `The picture file has ${has} MB; it may have ${may} MB. Choose or make a smaller one.`,
       );

@@ -12,10 +12,8 @@ const NEARNESS = "The number is nearness: 1 at most, not a percentage.";
 const SEARCHING = "Searching …";
 const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
 
-// Asked for at once: Gradio takes a while to put the page up.
-const collection = questions.collection();
-const overview = questions.overview();
-for (const asked of [collection, overview]) asked.catch(() => {}); // told when it is needed
+// Asked for at once: Gradio takes a while to put the page up. A failure is told where it matters.
+for (const early of [questions.collection, questions.overview]) early().catch(() => {});
 
 class Page {
   constructor(root) {
@@ -30,7 +28,7 @@ class Page {
       ask: (question, options) => this.ask(question, options),
       trouble: (text) => this.#trouble(text),
       record: (id) => this.#record(id),
-      limits: () => collection.then(({ limits }) => limits),
+      limits: () => questions.collection().then(({ limits }) => limits),
     });
     this.grid = new Grid(this.part("grid"), {
       addressOf: (id) => questions.toAddress(this.question, id),
@@ -51,6 +49,7 @@ class Page {
     addEventListener("scroll", () => this.#keepScroll(), { passive: true });
     history.scrollRestoration = "manual";
     this.title = document.title;
+    this.#showCount();
     this.restore();
   }
 
@@ -74,6 +73,7 @@ class Page {
   /** Show what the address says. */
   async restore() {
     const { lost, ...question } = questions.fromHistory(location.search, history.state);
+    this.search?.abort(); // of a question that is not asked any more
     if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
       // Not the very first time, if nothing is asked: somebody may be typing already.
       if (this.shown || !questions.isEmpty(question)) this.field.show(question);
@@ -84,8 +84,17 @@ class Page {
         found = await this.#find(questions.NOTHING, { quietly: true });
         if (!found) return;
         this.#show(questions.NOTHING, found);
+      } else {
+        // What is shown stays, and field and address go on saying what that is.
+        this.field.show(this.question);
+        const address = questions.toAddress(this.question);
+        history.replaceState(questions.toState(this.question), "", address);
+        return;
       }
-      scrollTo(0, found?.scroll ?? 0);
+      scrollTo(0, found.scroll ?? 0);
+    } else {
+      this.field.show(this.question);
+      this.#trouble("");
     }
     if (lost) this.#trouble("The picture that was searched with is not kept. Choose it again.");
     const id = openIn(location.search);
@@ -119,7 +128,7 @@ class Page {
 
   async #ask(question, signal) {
     if (questions.isEmpty(question)) {
-      const { pictures } = await overview.catch(() => questions.overview());
+      const { pictures } = await questions.overview();
       return { pictures: [...pictures], cursor: null };
     }
     const { hits, ...answer } = await questions.ask(question, null, signal);
@@ -160,6 +169,7 @@ class Page {
   // One picture
 
   #open(id) {
+    this.search?.abort(); // going back or forward, not yet there
     const address = questions.toAddress(this.question, id);
     if (this.panel.isOpen) history.replaceState(history.state, "", address);
     else history.pushState({ ...history.state, opened: true }, "", address);
@@ -180,7 +190,7 @@ class Page {
 
   async #showPicture(id) {
     try {
-      const about = await collection;
+      const about = await questions.collection();
       const picture = await this.#record(id);
       if (openIn(location.search) !== id) return; // another one was opened meanwhile, or none
       const index = this.#indexOf(id);
@@ -213,6 +223,12 @@ class Page {
   }
 
   // What is said
+
+  async #showCount() {
+    const { pictures } = await questions.collection().catch(() => ({ pictures: null }));
+    const count = document.getElementById("count");
+    if (count && pictures !== null) count.textContent = `${number(pictures)} pictures.`;
+  }
 
   #showSummary() {
     const { notices, query } = this.shown;
@@ -247,7 +263,10 @@ class Page {
   #busy(is) {
     this.part("found").setAttribute("aria-busy", String(is));
     if (is) this.part("status").replaceChildren(paragraph(SEARCHING));
-    else if (this.shown && this.part("status").textContent === SEARCHING) this.#showSummary();
+    else if (this.part("status").textContent === SEARCHING) {
+      if (this.shown) this.#showSummary();
+      else this.part("status").replaceChildren();
+    }
   }
 
   #trouble(text) {

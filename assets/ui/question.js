@@ -5,8 +5,8 @@ const API = new URL("../api/v1/", import.meta.url);
 
 const LONGEST = 200_000; // what the server reads of an address, with some to spare
 
-// Files that were searched with, for back and forward; they live as long as this page.
-const files = [];
+// Files that were searched with, by name, for back and forward; they live as long as this page.
+const files = new Map();
 
 /** Something to tell the visitor, as it is. */
 export class Problem extends Error {}
@@ -19,12 +19,12 @@ export const isEmpty = (question) =>
 /** The question that an entry of the browser's history holds; `lost` if its file is gone. */
 export function fromHistory(search, state) {
   const address = new URLSearchParams(search);
-  const number = state?.file;
+  const name = state?.file;
   return {
     text: address.get("text") ?? "",
     like: address.getAll("like"),
-    file: number === undefined ? null : (files[number] ?? null),
-    lost: number !== undefined && !files[number],
+    file: files.get(name) ?? null,
+    lost: name !== undefined && !files.has(name),
   };
 }
 
@@ -37,11 +37,13 @@ export function toAddress(question, picture = null) {
   return address.size ? `?${address}` : location.pathname;
 }
 
-/** What the browser's history has to keep besides the address: the number of a file. */
-export function toState(question) {
-  if (!question.file) return {};
-  if (!files.includes(question.file)) files.push(question.file);
-  return { file: files.indexOf(question.file) };
+/** What the browser's history has to keep besides the address: the name of a file. */
+export function toState({ file }) {
+  if (!file) return {};
+  for (const [name, known] of files) if (known === file) return { file: name };
+  const name = `${performance.timeOrigin} ${files.size}`; // another one after a reload
+  files.set(name, file);
+  return { file: name };
 }
 
 /** A name for a question: the same one has the same results. */
@@ -60,9 +62,19 @@ export function ask(question, cursor, signal) {
   return get(`search?${parameters}`, { signal, ...options });
 }
 
-export const overview = () => get("overview");
-export const collection = () => get("collection");
+export const overview = once(() => get("overview"));
+export const collection = once(() => get("collection"));
 export const record = (id) => get(`records/${encodeURIComponent(id)}`);
+
+/** The answer to a request that is made once, and again only if it failed. */
+function once(request) {
+  let answer = null;
+  return () =>
+    (answer ??= request().catch((error) => {
+      answer = null;
+      throw error;
+    }));
+}
 
 async function get(path, options = {}) {
   let response;

@@ -41,7 +41,7 @@ def _numbers(searcher: Searcher) -> str:
     built = datetime.fromisoformat(told.created)
     left_out = "; ".join(f"{reason}: {count:,}" for reason, count in told.rejects.items())
     rows = {
-        "Pictures": f"{told.pictures:,}",
+        "Pictures": f"{searcher.artifact.manifest.rows:,} when it was built",
         "Built on": f"{built:%-d %B %Y}",
         "Files left out": left_out or "none",
         "Rights": told.rights,

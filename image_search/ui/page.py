@@ -74,6 +74,8 @@ def build(searcher: Searcher) -> gr.Blocks:
 
 def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[str, Any]:
     """What /api/v1/search answers to these words. Raises gr.Error with what it would say."""
+    if k is not None and not (isinstance(k, int) and 1 <= k <= answers.MAX_PAGE):
+        raise gr.Error(f"k is {k!r}; it is a number from 1 to {answers.MAX_PAGE}.")
     try:
         told = answers.answer(searcher, answers.PREFIX, words, k=k)
     except QueryError as error:
@@ -85,8 +87,11 @@ def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[s
 
 def _head(searcher: Searcher) -> str:
     collection = searcher.artifact.manifest.collection
-    line = f"{collection.description} {len(searcher):,} pictures.".strip()
-    return f'<header id="head"><h1>{plain(collection.name)}</h1><p>{plain(line)}</p></header>'
+    # The number is the script's: pictures can be withdrawn while this is served.
+    return (
+        f'<header id="head"><h1>{plain(collection.name)}</h1>'
+        f'<p>{plain(collection.description)} <span id="count">&nbsp;</span></p></header>'
+    )
 
 
 def _foot(searcher: Searcher) -> str:

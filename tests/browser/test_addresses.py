@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from conftest import VIEWS
 from looking import ask, field, ids, in_address, links, opened, panel, status, trouble
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from image_search.search import Searcher
 
@@ -67,6 +67,84 @@ def test_the_same_question_twice_is_one_place_to_come_back_to(page: Page) -> Non
         page.wait_for_timeout(150)
     page.go_back()
     expect(status(page)).to_contain_text("“a bird”")
+
+
+def slowly(page: Page, words: str, milliseconds: int) -> None:
+    """Have the answer to some words come late."""
+
+    def later(route: Route) -> None:
+        page.wait_for_timeout(milliseconds)
+        route.continue_()
+
+    page.route(f"**/api/v1/search?text={words}", later)
+
+
+def test_forward_while_back_is_still_on_its_way(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address) as page:
+        ask(page, "ship")
+        ask(page, "moon")
+        page.reload()
+        expect(status(page)).to_contain_text("“moon”")
+        slowly(page, "ship", 700)
+        page.evaluate("history.back()")
+        page.wait_for_timeout(200)
+        page.evaluate("history.forward()")
+        page.wait_for_timeout(1500)
+        assert in_address(page) == {"text": ["moon"]}
+        expect(status(page)).to_contain_text("“moon”")
+        expect(field(page)).to_have_value("moon")
+
+
+def test_a_picture_opened_while_back_is_on_its_way(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address) as page:
+        ask(page, "ship")
+        ask(page, "moon")
+        page.reload()
+        expect(status(page)).to_contain_text("“moon”")
+        slowly(page, "ship", 700)
+        page.evaluate("history.back()")
+        page.wait_for_timeout(200)
+        opened(page)
+        page.wait_for_timeout(1500)
+        assert in_address(page)["text"] == ["moon"]
+        expect(status(page)).to_contain_text("“moon”")
+        expect(panel(page)).to_be_visible()
+
+
+def test_where_back_cannot_be_answered_the_address_says_what_is_shown(page: Page) -> None:
+    ask(page, "ship")
+    ask(page, "moon")
+    page.reload()
+    expect(status(page)).to_contain_text("“moon”")
+    page.route("**/api/v1/search?text=ship", lambda route: route.abort())
+    page.go_back()
+    expect(trouble(page)).to_contain_text("does not answer")
+    expect(status(page)).to_contain_text("“moon”")
+    expect(field(page)).to_have_value("moon")
+    assert in_address(page) == {"text": ["moon"]}
+
+
+def test_a_picture_opens_though_the_server_failed_at_first(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address) as page:
+        fails = [True]
+
+        def once(route: Route) -> None:
+            if fails:
+                fails.pop()
+                route.abort()
+            else:
+                route.continue_()
+
+        page.route("**/api/v1/collection", once)
+        page.reload()
+        expect(links(page)).to_have_count(60)
+        opened(page)
 
 
 def test_back_leads_to_where_one_was(page: Page) -> None:

@@ -121,6 +121,19 @@ def test_the_ones_before_and_after_are_a_step_away(page: Page) -> None:
     expect(status(page)).to_contain_text("“a bird”")
 
 
+def test_many_pictures_in_the_field_leave_room_for_words(
+    open_page: Callable[..., Any], address: str, demo: Searcher
+) -> None:
+    likes = "&".join(f"like={id}" for id in demo.artifact.manifest.overview[:20])
+    for view, width in (("wide", 1280), ("phone", 390)):
+        with open_page(f"{address}/?{likes}", view) as page:
+            expect(page.locator("#chips img")).to_have_count(20)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = page.locator("#words").bounding_box()
+            assert box
+            assert box["width"] > 80
+
+
 def test_the_link_can_be_copied(open_page: Callable[..., Any], address: str) -> None:
     with open_page(address, permissions=["clipboard-read", "clipboard-write"]) as page:
         ask(page, "a bird")

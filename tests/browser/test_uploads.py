@@ -117,6 +117,24 @@ def test_back_and_forward_know_the_picture_and_a_reload_says_that_it_is_gone(
     assert found(page)[0] == original
 
 
+def test_after_a_reload_a_former_picture_is_not_taken_for_another(
+    page: Page, copy: Path, demo: Searcher, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.webp"
+    other.write_bytes(demo.picture(demo.search("a guitar", k=1)[0].id))
+    choose(page, other)
+    found(page)
+    page.get_by_role("button", name="Search without other.webp").click()
+    expect(status(page)).to_contain_text("From all over the collection")
+    page.reload()
+    choose(page, copy)
+    found(page)
+    page.go_back()
+    expect(status(page)).to_contain_text("From all over the collection")
+    page.go_back()
+    expect(trouble(page)).to_contain_text("is not kept")
+
+
 def test_scrolling_goes_on_with_the_picture(page: Page, copy: Path, demo: Searcher) -> None:
     choose(page, copy)
     found(page)

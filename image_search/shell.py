@@ -1,0 +1,136 @@
+"""What stands around the whole application: which doors are open, and what every answer carries."""
+
+import json
+import re
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from image_search.answers import PREFIX
+from image_search.api import problem
+
+# Nothing leaves this server's address, whatever a title or a library holds. Gradio's own page
+# needs scripts and styles in the page and functions made from text.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # what was asked is nobody else's business
+}
+
+OURS = re.compile(rf"({PREFIX}/|/ui/).+|/healthz")
+
+# What the page and gradio_client use of Gradio. The rest takes files of any size, hands out files,
+# fetches addresses or edits the page.
+GRADIO = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/(assets|static)/.+"
+    r"|/gradio_api/(info|queue/join|queue/data|call/search|call/search/\w+)"
+)
+
+LONGEST_CALL = 64 * 1024
+"""Bytes of a call through Gradio: words and a number."""
+
+
+class Shell:
+    """An application with closed doors around it; `own_head` exchanges the head of its page."""
+
+    def __init__(self, app: ASGIApp, own_head: Callable[[bytes], bytes]) -> None:
+        self.app = app
+        self.own_head = own_head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, _with_headers(send))
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        app = self.app
+        if method == "HEAD":  # as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        if GRADIO.fullmatch(path):
+            if path == "/":
+                app = self._page
+            elif method == "POST":
+                call = await _call(receive)
+                app = self.app if call is not None else _REFUSED
+                receive = _again(call or b"", receive)
+        elif not OURS.fullmatch(path):
+            app = _CLOSED
+        await app(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page as a whole, its head exchanged."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        start, *parts = messages
+        body = b"".join(part.get("body", b"") for part in parts)
+        headers = MutableHeaders(scope=start)
+        if headers.get("content-type", "").startswith("text/html"):
+            body = self.own_head(body)
+            headers["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+
+_CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/.")
+_REFUSED = problem(400, 'A call is {"data": [words, how many]}, words and a number.')
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+        await send(message)
+
+    return send_with_headers
+
+
+async def _call(receive: Receive) -> bytes | None:
+    """The body of a call through Gradio, or None if it holds more than words and numbers.
+
+    Gradio would take anything else for a file, and fetch it from wherever the caller says.
+    """
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LONGEST_CALL:
+            return None
+    try:
+        data = json.loads(body)["data"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    plain = isinstance(data, list) and all(isinstance(d, str | int | None) for d in data)
+    return body if plain else None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, once more."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_again
