@@ -14,7 +14,7 @@ from image_search import images
 from image_search.errors import PictureError, QueryError
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
 from image_search.results import Hit, Record, Results
-from image_search.search import MAX_CHARACTERS, QUERY_SIDE, Searcher
+from image_search.search import MAX_CHARACTERS, MAX_LIKE, MAX_RESULTS, QUERY_SIDE, Searcher
 from image_search.settings import settings
 
 PREFIX = "/api/v1"
@@ -82,11 +82,15 @@ class Model(BaseModel):
 
 
 class Limits(BaseModel):
-    """What a question may be: characters of words, bytes of a picture file, pictures a page."""
+    """What a question may be: characters of words; bytes and pixels of a picture; ids of `like`;
+    pictures of one answer, and of all together."""
 
     characters: int
     bytes: int
-    page: int
+    pixels: int
+    like: int
+    k: int
+    total: int
 
 
 class Collection(CollectionInfo):
@@ -165,7 +169,14 @@ def describe(searcher: Searcher) -> Collection:
         no_match=manifest.no_match,
         fields=[FieldInfo(**vars(field)) for field in manifest.fields],
         rejects=manifest.rejects,
-        limits=Limits(characters=MAX_CHARACTERS, bytes=max_upload_bytes(), page=settings().results),
+        limits=Limits(
+            characters=MAX_CHARACTERS,
+            bytes=max_upload_bytes(),
+            pixels=settings().max_pixels,
+            like=MAX_LIKE,
+            k=MAX_PAGE,
+            total=MAX_RESULTS,
+        ),
     )
 
 
@@ -212,10 +223,12 @@ def _offset(cursor: str, version: str, question: str) -> int:
     """How many pictures a cursor says were given before."""
     of_version, _, rest = cursor.partition(".")
     of_question, _, offset = rest.partition(".")
-    if not (offset.isascii() and offset.isdigit() and len(offset) < 5):
+    if not (
+        offset.isascii() and offset.isdigit() and len(offset) < 5 and int(offset) < MAX_RESULTS
+    ):
         raise QueryError("This cursor was not given out here. Search again without it.")
     if of_version != version:
-        raise QueryError("The collection was built again since. Search again without the cursor.")
+        raise QueryError("The collection was built again since. Search again.")
     if of_question != question:
         raise QueryError("This cursor belongs to another question. Search again without it.")
     return int(offset)

@@ -29,6 +29,9 @@ from image_search.settings import settings
 DECODERS = 2
 """Pictures to search with that are decoded at once: one can fill a gigabyte for a moment."""
 
+BODIES = 16
+"""Picture files that arrive at once; each is kept in memory."""
+
 PATIENCE = 20
 """Seconds within which something more of a picture has to arrive."""
 
@@ -36,10 +39,15 @@ PATIENCE = 20
 FOREVER = "private, max-age=31536000, immutable"
 FOR_NOW = "private, no-cache"
 
-Text = Annotated[str, Query(description="What to look for, in English words.")]
+Text = Annotated[
+    str, Query(description="What to look for, in English words, up to 2,000 characters.")
+]
 Like = Annotated[
     list[str],
-    Query(default_factory=list, description="Ids of pictures of this collection to look for."),
+    Query(
+        default_factory=list,
+        description="Ids of pictures of this collection to look for, up to 20.",
+    ),
 ]
 PageSize = Annotated[
     int | None,
@@ -73,10 +81,10 @@ def create_api(searcher: Searcher) -> FastAPI:
         docs_url=None,  # they would load their script from another server
         redoc_url=None,
         redirect_slashes=False,
-        responses={"default": {"model": Problem, "description": "A problem."}},
+        responses={"default": _PROBLEM},
     )
     _tell_problems(api)
-    decoders = CapacityLimiter(DECODERS)
+    decoders, bodies = CapacityLimiter(DECODERS), CapacityLimiter(BODIES)
 
     @api.get("/search")
     def search(
@@ -90,7 +98,8 @@ def create_api(searcher: Searcher) -> FastAPI:
         request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
     ) -> SearchAnswer:
         """The same with a picture: its file is the body. It is decoded in memory and not kept."""
-        data = await _body(request)
+        async with bodies:
+            data = await _body(request)
         ask = partial(answers.answer, searcher, base_of(request), text, like, data, k, cursor)
         return await to_thread.run_sync(ask, limiter=decoders)
 
@@ -185,8 +194,10 @@ async def _body(request: Request) -> bytes:
             size += len(part)
             if size <= limit:
                 parts.append(part)
-            else:  # read on to the end: who is cut off while sending never sees the answer
+            else:  # read on for a while: who is cut off while sending never sees the answer
                 parts.clear()
+            if size > 5 * limit:
+                break
     except ClientDisconnect:
         raise HTTPException(400, "The picture did not arrive in full. Send it again.") from None
     except TimeoutError:
@@ -220,6 +231,10 @@ _PICTURE_BODY: dict[str, Any] = {
         "description": "A picture file: JPEG, PNG, WebP, GIF, TIFF, BMP, JPEG 2000, AVIF or HEIC.",
         "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
     }
+}
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem.",
+    "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
 }
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {

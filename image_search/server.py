@@ -4,10 +4,12 @@ import os
 import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -41,6 +43,15 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
+class Static(StaticFiles):
+    """Files that a browser asks after each time: else parts of two releases could meet."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 def create_app(searcher: Searcher) -> ASGIApp:
     """The whole application for one collection."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
@@ -56,7 +67,7 @@ def create_app(searcher: Searcher) -> ASGIApp:
         return Health()
 
     app.mount(PREFIX, create_api(searcher))
-    app.mount("/ui", StaticFiles(directory=STATIC))
+    app.mount("/ui", Static(directory=STATIC))
     blocks = page.build(searcher)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
     # sets it: a caller could name any file of this machine.

@@ -91,7 +91,7 @@ class Shell:
 
 
 _CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/.")
-_REFUSED = problem(400, 'A call is {"data": [words, how many]}, words and a number.')
+_REFUSED = problem(400, 'A call is {"data": [words, how many]}, words and a whole number.')
 
 
 def _with_headers(send: Send) -> Send:

@@ -85,3 +85,5 @@ def test_every_picture_and_weight_in_the_repository_has_its_hash() -> None:
         assert hashlib.sha256((demo / name).read_bytes()).hexdigest() == digest, name
     total = sum(p.stat().st_size for p in demo.rglob("*") if p.is_file())
     assert total <= 14_000_000
+    screenshot = (ROOT / "assets" / "screenshot.webp").read_bytes()
+    assert hashlib.sha256(screenshot).hexdigest() in (ROOT / "NOTICE").read_text()

@@ -125,7 +125,7 @@ def test_gradio_is_handed_words_and_numbers_only(address: str, path: str, file: 
         call = {"data": data, "fn_index": 0, "session_hash": "a"}
         answer = httpx.post(f"{address}/gradio_api/{path}", json=call)
         assert answer.status_code == 400
-        assert "words and a number" in answer.json()["detail"]
+        assert "words and a whole number" in answer.json()["detail"]
     for body in (b"", b"{", b"[" * 100_000, b'{"data":["' + b"x" * 70_000 + b'"]}'):
         assert httpx.post(f"{address}/gradio_api/{path}", content=body).status_code == 400
 

@@ -11,6 +11,7 @@ export class Field {
     this.on = on;
     this.part = (id) => root.querySelector(`#${id}`);
     this.words = this.part("words");
+    this.shown = "";
     this.invitation = this.words.placeholder;
     this.pictures = { like: [], file: null }; // what the chips stand for
     this.preview = null;
@@ -32,7 +33,7 @@ export class Field {
 
   /** Show a question. */
   show({ text, like, file }) {
-    this.words.value = text;
+    this.words.value = this.shown = text;
     this.#showChips({ like, file });
     this.#showClear();
     const asked = !isEmpty({ text, like, file });
@@ -66,7 +67,9 @@ export class Field {
       );
       return;
     }
-    this.on.ask({ ...NOTHING, file });
+    // Words that were typed, and not asked yet, are meant to go with it.
+    const text = this.words.value === this.shown ? "" : this.words.value;
+    this.on.ask({ ...NOTHING, text, file });
   }
 
   #listenForPictures() {

@@ -202,7 +202,7 @@ function caption(picture) {
   if (credit) add("credit", credit);
   if (picture.score !== undefined) {
     const label = document.createElement("span");
-    label.className = "unseen"; // it stands above the pictures, for those who see
+    label.className = "label";
     label.textContent = "nearness ";
     add("score", picture.score.toFixed(2)).prepend(label);
   }

@@ -8,7 +8,9 @@ import * as questions from "./question.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
-const NEARNESS = "The number is nearness: 1 at most, not a percentage.";
+const NEARNESS = matchMedia("(hover: hover)").matches
+  ? "Point at a picture for its nearness: 1 at most, not a percentage."
+  : "The number is nearness: 1 at most, not a percentage.";
 const SEARCHING = "Searching …";
 const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
 
@@ -25,7 +27,7 @@ class Page {
     this.kept = new Map();
     this.search = null; // what stops the search that is under way
     this.field = new Field(root, {
-      ask: (question, options) => this.ask(question, options),
+      ask: (question) => this.ask(question),
       trouble: (text) => this.#trouble(text),
       record: (id) => this.#record(id),
       limits: () => questions.collection().then(({ limits }) => limits),
@@ -39,13 +41,17 @@ class Page {
       close: () => this.#close(),
       step: (by) => this.#step(by),
       like: (picture) => this.ask({ ...questions.NOTHING, like: [picture.id] }, { move: true }),
+      link: (picture) => this.#linkTo(picture),
     });
     this.part("more").addEventListener("click", () => this.#more());
     const near = { rootMargin: "1500px" };
     new IntersectionObserver(([at]) => at.isIntersecting && this.#more(), near).observe(
       this.part("more"),
     );
-    addEventListener("popstate", () => this.restore());
+    addEventListener("popstate", () => {
+      showTabOf(root);
+      this.restore();
+    });
     addEventListener("scroll", () => this.#keepScroll(), { passive: true });
     history.scrollRestoration = "manual";
     this.title = document.title;
@@ -96,7 +102,7 @@ class Page {
       this.field.show(this.question);
       this.#trouble("");
     }
-    if (lost) this.#trouble("The picture that was searched with is not kept. Choose it again.");
+    if (lost) this.#trouble("Your own picture is not stored. Choose it again.");
     const id = openIn(location.search);
     if (id !== null) await this.#showPicture(id);
     else if (this.panel.isOpen) this.#hidePicture();
@@ -157,12 +163,12 @@ class Page {
       shown.pictures.push(...told.hits);
       shown.cursor = told.cursor;
       if (this.shown === shown) this.grid.append(told.hits);
+      this.#showEnd();
     } catch (error) {
       if (!(error instanceof questions.Problem)) throw error;
-      this.#trouble(error.message);
+      if (this.shown === shown) this.#showEnd(error.message); // here: nobody asked for it above
     } finally {
       shown.busy = false;
-      if (this.shown === shown) this.#showEnd();
     }
   }
 
@@ -183,7 +189,9 @@ class Page {
   }
 
   async #step(by) {
-    const index = this.#indexOf(this.panel.picture.id) + by;
+    const here = this.#indexOf(this.panel.picture.id);
+    if (here < 0) return;
+    const index = here + by;
     if (index === this.shown.pictures.length) await this.#more();
     if (this.shown.pictures[index]) await this.#open(this.shown.pictures[index].id);
   }
@@ -195,10 +203,10 @@ class Page {
       if (openIn(location.search) !== id) return; // another one was opened meanwhile, or none
       const index = this.#indexOf(id);
       const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
-      const total = this.shown.total ?? this.shown.pictures.length;
-      const place = index < 0 ? "" : `${number(index + 1)} of ${number(total)}`;
+      const place = this.shown.query === undefined ? "" : " by nearness";
+      const standing = index < 0 ? "" : `No. ${number(index + 1)}${place}`;
       this.grid.holding(index, () =>
-        this.panel.show(picture, { place, first: index <= 0, last }, about),
+        this.panel.show(picture, { standing, first: index <= 0, last }, about),
       );
       this.grid.mark(index);
     } catch (error) {
@@ -212,6 +220,13 @@ class Page {
     this.grid.holding(index, () => this.panel.hide());
     this.grid.mark(-1);
     if (index >= 0) this.grid.focus(index);
+  }
+
+  /** The address of a picture where it stands; by itself if it was found with a visitor's own. */
+  #linkTo({ id }) {
+    const alone = Boolean(this.question.file);
+    const address = questions.toAddress(alone ? questions.NOTHING : this.question, id);
+    return { address: new URL(address, location.href).href, alone };
   }
 
   async #record(id) {
@@ -250,14 +265,16 @@ class Page {
     if (!this.shown.pictures.length) return ["There is no other picture"];
     if (!likes.length) return ["Nearest to ", quoted(text)];
     const listed = likes.flatMap((like, place) => (place ? [" and ", like] : [like]));
-    return ["Pictures like ", ...listed, ...(text.trim() ? [", and ", quoted(text)] : [])];
+    return ["Pictures like ", ...listed, ...(text.trim() ? [", together with ", quoted(text)] : [])];
   }
 
-  #showEnd() {
+  #showEnd(trouble = "") {
     const { cursor, pictures, query, total } = this.shown;
+    const atEnd = !cursor && query !== undefined && pictures.length > 0;
     this.part("more").hidden = !cursor;
-    this.part("end").hidden = Boolean(cursor) || query === undefined || !pictures.length;
-    this.part("end").textContent = `That was the last of ${number(total ?? 0)} pictures, nearest first.`;
+    this.part("end").hidden = !atEnd && !trouble;
+    this.part("end").textContent =
+      trouble || (atEnd ? `These were ${number(total)} pictures, the nearest first.` : "");
   }
 
   #busy(is) {

@@ -3,10 +3,10 @@
 
 const WIDE = matchMedia("(min-width: 900px)");
 const HTTP = /^https?:\/\//i;
-const LATER = ["source_url", "rights", "credit"]; // roles that come after the other fields
+const FIRST = ["rights", "credit", "source_url"]; // roles that come before the other fields
 
 export class Panel {
-  /** `on` has the functions close, step(by), like(picture). */
+  /** `on` has the functions close, step(by), like(picture), link(picture). */
   constructor(dialog, on) {
     this.dialog = dialog;
     this.root = dialog.closest("#image-search"); // makes room for the panel
@@ -24,7 +24,7 @@ export class Panel {
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog && !this.#isInside(event)) on.close();
     });
-    dialog.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("keydown", (event) => this.#key(event));
     WIDE.addEventListener("change", () => {
       if (!dialog.open) return;
       dialog.close();
@@ -36,12 +36,12 @@ export class Panel {
     return this.dialog.open;
   }
 
-  /** Show a picture; `place` says where it stands, `about` has the fields and the rights. */
-  show(picture, { place, first, last }, about) {
+  /** Show a picture; `standing` says which one it is, `about` has the fields and the rights. */
+  show(picture, { standing, first, last }, about) {
     this.picture = picture;
     this.part("panel-title").textContent = picture.title;
     this.part("byline").textContent = bylineOf(picture, about);
-    this.part("place").textContent = place;
+    this.part("place").textContent = standing;
     this.part("previous").disabled = first;
     this.part("next").disabled = last;
     this.part("copy").textContent = "Copy link";
@@ -85,7 +85,10 @@ export class Panel {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.isOpen || event.ctrlKey || event.metaKey || event.altKey) return;
+    // Elsewhere the arrows have a meaning of their own.
+    const here = event.target === document.body || this.dialog.contains(event.target);
+    if (!here && event.key !== "Escape") return;
     const does = {
       Escape: () => this.on.close(),
       ArrowLeft: () => this.on.step(-1),
@@ -97,9 +100,10 @@ export class Panel {
   }
 
   async #copy() {
+    const { address, alone } = this.on.link(this.picture);
     try {
-      await navigator.clipboard.writeText(location.href);
-      this.part("copy").textContent = "Copied";
+      await navigator.clipboard.writeText(address);
+      this.part("copy").textContent = alone ? "Copied: this picture only" : "Copied";
     } catch {
       this.part("copy").textContent = "Copy it from the address bar";
     }
@@ -116,14 +120,15 @@ function bylineOf(picture, { fields }) {
 }
 
 function* fieldsOf(picture, { fields, rights }) {
-  const shown = fields.filter(({ role }) => !["title", "creator", "year", ...LATER].includes(role));
-  const after = LATER.flatMap((role) => fields.filter((field) => field.role === role));
-  for (const field of [...shown, ...after]) {
-    const text = textOf(picture.metadata[field.name]);
+  const known = (field) => textOf(picture.metadata[field.name]);
+  const stated = fields.some((field) => field.role === "rights" && known(field));
+  if (rights && !stated) yield* line("Rights", rights);
+  const first = FIRST.flatMap((role) => fields.filter((field) => field.role === role));
+  const others = fields.filter(({ role }) => !["title", "creator", "year", ...FIRST].includes(role));
+  for (const field of [...first, ...others]) {
+    const text = known(field);
     if (text) yield* line(labelOf(field), field.kind === "url" ? linkTo(text) : text);
   }
-  const stated = fields.find((field) => field.role === "rights");
-  if (rights && !(stated && textOf(picture.metadata[stated.name]))) yield* line("Rights", rights);
   if (picture.score !== undefined) {
     yield* line("Nearness", `${picture.score.toFixed(2)} (1 at most; not a percentage)`);
   }

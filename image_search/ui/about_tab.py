@@ -23,7 +23,7 @@ is there. Words never come as near as pictures do, so compare numbers of one que
 question finds pictures, also where there is nothing to find. If even the nearest lies unusually far
 off, a line says so; it does not notice every miss.</p>
 <p><strong>What it cannot do.</strong> It does not know names and dates, cannot read handwriting,
-counts badly and does not understand “not”. It has learnt the prejudice of what it was trained on,
+counts badly and does not understand “not”. It has learnt prejudices from its training pictures,
 and old pictures add theirs: do not take what comes first for what is typical, or true.</p>
 <p>A picture that you search with is read in memory and not kept.</p>
 """
@@ -47,12 +47,12 @@ def _numbers(searcher: Searcher) -> str:
         "Rights": told.rights,
         "Contact": told.contact,
         "Model": f"{told.model.name}, revision {told.model.revision}",
-        "Found of what is nearest": f"{recall.text_at_10:.1%} for words and "
-        f"{recall.picture_at_10:.1%} for pictures: of the ten nearest, measured with "
-        f"{recall.queries} questions against comparing every picture",
-        "“Nothing is close” below": f"{told.no_match.threshold:.2f}: of {told.no_match.texts} "
-        f"everyday questions {told.no_match.percentile:.0f} % come no nearer",
-        "Version, to be cited": told.artifact_version,
+        "Nearest pictures found": f"{recall.text_at_10:.1%} of the ten nearest for words, "
+        f"{recall.picture_at_10:.1%} for pictures ({recall.queries} questions, compared with "
+        "looking at every picture)",
+        "“Nothing is close”": f"is said below {told.no_match.threshold:.3f}: of "
+        f"{told.no_match.texts} everyday questions {told.no_match.percentile:.0f} % come no nearer",
+        "Version": f"{told.artifact_version} (to be cited with a result)",
     }
     lines = (f"<dt>{name}</dt><dd>{plain(value)}</dd>" for name, value in rows.items() if value)
     return f"<h2>This collection in numbers</h2><dl>{''.join(lines)}</dl>"

@@ -74,8 +74,11 @@ def build(searcher: Searcher) -> gr.Blocks:
 
 def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[str, Any]:
     """What /api/v1/search answers to these words. Raises gr.Error with what it would say."""
-    if k is not None and not (isinstance(k, int) and 1 <= k <= answers.MAX_PAGE):
-        raise gr.Error(f"k is {k!r}; it is a number from 1 to {answers.MAX_PAGE}.")
+    if k is not None and not (type(k) is int and 1 <= k <= answers.MAX_PAGE):
+        raise gr.Error(
+            f"k is {k!r}; it is a whole number from 1 to {answers.MAX_PAGE}.",
+            print_exception=False,
+        )
     try:
         told = answers.answer(searcher, answers.PREFIX, words, k=k)
     except QueryError as error:
@@ -90,12 +93,14 @@ def _head(searcher: Searcher) -> str:
     # The number is the script's: pictures can be withdrawn while this is served.
     return (
         f'<header id="head"><h1>{plain(collection.name)}</h1>'
-        f'<p>{plain(collection.description)} <span id="count">&nbsp;</span></p></header>'
+        f'<p>{plain(collection.description)} <span id="count">&nbsp;</span></p>'
+        f"{f'<p>{plain(collection.notice)}</p>' if collection.notice else ''}</header>"
     )
 
 
 def _foot(searcher: Searcher) -> str:
     collection = searcher.artifact.manifest.collection
     contact = f"Questions: {collection.contact}" if collection.contact else ""
-    lines = "".join(f"<p>{plain(line)}</p>" for line in (collection.rights, contact) if line)
+    rights = f"Rights: {collection.rights}" if collection.rights else ""
+    lines = "".join(f"<p>{plain(line)}</p>" for line in (rights, contact) if line)
     return f'<footer id="foot">{lines}</footer>' if lines else ""

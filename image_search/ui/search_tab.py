@@ -51,11 +51,12 @@ def _warning(searcher: Searcher) -> str:
     notice = f" {plain(searcher.encoder.notice)}" if searcher.encoder.notice else ""
     return (
         '<div id="warning" role="note" aria-label="What this search is not for"><p>'
-        "<strong>For research only.</strong> Models of this kind (CLIP) are made for research; "
+        "<strong>This search is for research only.</strong> Models of this kind (CLIP) are made "
+        "for research; "
         f"{model_card.link('their model card')} calls deployment without in-domain testing out of "
         "scope, and this collection has not been tested. Ask in English; never use it for "
         f"surveillance or facial recognition.{notice} </p><details><summary>Why?</summary>"
         f"<p>The model card of CLIP says:</p>{''.join(map(model_card.quoted, WHY))}"
-        f"<p>More of it stands under About; in full: {model_card.link('the model card of CLIP')}."
+        f"<p>There is more under About; in full: {model_card.link('the model card of CLIP')}."
         "</p></details></div>"
     )

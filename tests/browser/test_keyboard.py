@@ -76,7 +76,7 @@ def test_search_walk_open_step_and_close(page: Page) -> None:
     heading = panel(page).get_by_role("heading")
     expect(heading).to_be_focused()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#place")).to_have_text("3 of 591")
+    expect(page.locator("#place")).to_have_text("No. 3 by nearness")
     page.keyboard.press("Escape")
     expect(panel(page)).to_be_hidden()
     assert current(page) == 2

@@ -1,12 +1,13 @@
 """The panel: one picture, large, with all that is known of it."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import VIEWS, serving
-from looking import ask, ids, in_address, links, opened, panel, status, titles
+from looking import ask, drop, field, ids, in_address, links, opened, panel, status, titles
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -44,7 +45,7 @@ def test_it_lies_beside_the_pictures_or_over_them(page: Page) -> None:
         assert max(others) <= box["x"]
         assert box["height"] == screen["height"]
         links(page).nth(4).click()  # the others can still be chosen
-        expect(page.locator("#place")).to_have_text("5 of 591")
+        expect(page.locator("#place")).to_have_text("No. 5 by nearness")
     else:
         assert box["width"] == screen["width"]
         assert panel(page).evaluate("panel => panel.matches(':modal')")
@@ -141,6 +142,58 @@ def test_the_link_can_be_copied(open_page: Callable[..., Any], address: str) -> 
         page.get_by_role("button", name="Copy link").click()
         expect(page.get_by_role("button", name="Copied")).to_be_visible()
         assert page.evaluate("navigator.clipboard.readText()") == page.url
+        page.keyboard.press("Escape")
+        drop(page, "red.png", "image/png", red_png())
+        expect(status(page)).to_contain_text("Pictures like yours")
+        opened(page)
+        page.get_by_role("button", name="Copy link").click()
+        expect(page.get_by_role("button", name="Copied: this picture only")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def red_png() -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (60, 60), "red").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_escape_closes_it_from_anywhere_and_arrows_stay_with_their_own(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address) as page:
+        ask(page, "a bird")
+        opened(page, 3)
+        field(page).click()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#place")).to_have_text("No. 4 by nearness")
+        page.keyboard.press("Escape")
+        expect(panel(page)).to_be_hidden()
+
+
+def test_a_picture_that_was_not_found_has_no_neighbours(
+    open_page: Callable[..., Any], address: str, demo: Searcher
+) -> None:
+    alone = next(i for i in demo.artifact.catalogue.ids if i not in demo.artifact.manifest.overview)
+    with open_page(f"{address}/?picture={alone}") as page:
+        expect(panel(page).get_by_role("heading")).to_have_text(demo.record(alone).title)
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(200)
+        expect(panel(page).get_by_role("heading")).to_have_text(demo.record(alone).title)
+
+
+def test_about_has_the_whole_page_while_a_picture_is_open(
+    open_page: Callable[..., Any], address: str
+) -> None:
+    with open_page(address) as page:
+        ask(page, "a bird")
+        opened(page)
+        page.get_by_role("tab", name="About").click()
+        expect(page.locator("#about")).to_be_visible()
+        main = page.locator(".gradio-container > .main")
+        assert main.evaluate("main => parseFloat(getComputedStyle(main).paddingRight)") < 60
+        page.go_back()  # to the pictures, and seen
+        expect(links(page).first).to_be_visible()
+        expect(panel(page)).to_be_hidden()
 
 
 NASTY = "${alert(1)} `x` <img src=x onerror=document.title='pwned'> {{1+1}} </script> \u202eabc"

@@ -78,8 +78,21 @@ def test_scrolling_brings_more_up_to_the_end(page: Page, demo: Searcher) -> None
         page.wait_for_timeout(60)
         if page.locator("#end").is_visible():
             break
-    expect(page.locator("#end")).to_have_text("That was the last of 591 pictures, nearest first.")
+    expect(page.locator("#end")).to_have_text("These were 591 pictures, the nearest first.")
     assert ids(page) == [hit.id for hit in demo.search("a bird", k=1000)]
+
+
+def test_further_pictures_that_do_not_come_are_told_where_they_would_stand(page: Page) -> None:
+    ask(page, "a bird")
+    page.route("**/api/v1/search?*", lambda route: route.abort())
+    page.evaluate("scrollTo(0, 900)")
+    count = links(page).count()
+    page.locator("#more").evaluate("more => more.click()")
+    expect(page.locator("#end")).to_contain_text("The server does not answer")
+    assert page.evaluate("scrollY") > 500
+    page.unroute("**/api/v1/search?*")
+    page.locator("#more").evaluate("more => more.click()")
+    page.wait_for_function(f"document.querySelectorAll('#grid li').length > {count}")
 
 
 def test_six_hundred_pictures_scroll_smoothly(page: Page) -> None:
@@ -206,7 +219,7 @@ def test_the_warning_stands_above_the_pictures(page: Page) -> None:
     warning = page.get_by_role("note")
     for moment in ("before", "after"):
         for words in (
-            "For research only",
+            "for research only",
             "deployment without in-domain testing out of scope",
             "Ask in English",
             "never use it for surveillance or facial recognition",

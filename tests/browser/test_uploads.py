@@ -85,11 +85,19 @@ def test_words_can_be_added_to_a_picture_and_the_picture_taken_away(page: Page, 
     alone = found(page)
     field(page).fill("a dog")
     field(page).press("Enter")
-    expect(status(page)).to_contain_text("Pictures like yours, and “a dog”")
+    expect(status(page)).to_contain_text("Pictures like yours, together with “a dog”")
     assert ids(page) != alone
     page.get_by_role("button", name="Search without copy.jpg").click()
     expect(status(page)).to_contain_text("“a dog”")
     expect(page.locator("#chips img")).to_have_count(0)
+
+
+def test_words_that_were_typed_go_with_a_picture(page: Page, copy: Path) -> None:
+    field(page).fill("in winter")
+    choose(page, copy)
+    expect(status(page)).to_contain_text("Pictures like yours, together with “in winter”")
+    choose(page, copy)  # these words were asked already: the new picture alone
+    expect(status(page)).to_have_text("Pictures like yours")
 
 
 def test_the_last_picture_taken_away_leads_to_the_first_view(page: Page, copy: Path) -> None:
@@ -111,7 +119,7 @@ def test_back_and_forward_know_the_picture_and_a_reload_says_that_it_is_gone(
     page.go_forward()
     assert found(page)[0] == original
     page.reload()
-    expect(trouble(page)).to_contain_text("is not kept. Choose it again")
+    expect(trouble(page)).to_contain_text("is not stored. Choose it again")
     expect(links(page)).to_have_count(60)
     choose(page, copy)
     assert found(page)[0] == original
@@ -132,7 +140,7 @@ def test_after_a_reload_a_former_picture_is_not_taken_for_another(
     page.go_back()
     expect(status(page)).to_contain_text("From all over the collection")
     page.go_back()
-    expect(trouble(page)).to_contain_text("is not kept")
+    expect(trouble(page)).to_contain_text("is not stored")
 
 
 def test_scrolling_goes_on_with_the_picture(page: Page, copy: Path, demo: Searcher) -> None:
