@@ -30,7 +30,7 @@ DECODERS = 2
 """Pictures to search with that are decoded at once: one can fill a gigabyte for a moment."""
 
 BODIES = 16
-"""Picture files that arrive at once; each is kept in memory."""
+"""Picture files that are in memory at once, arriving or waiting; further ones wait outside."""
 
 PATIENCE = 20
 """Seconds within which something more of a picture has to arrive."""
@@ -100,8 +100,8 @@ def create_api(searcher: Searcher) -> FastAPI:
         """The same with a picture: its file is the body. It is decoded in memory and not kept."""
         async with bodies:
             data = await _body(request)
-        ask = partial(answers.answer, searcher, base_of(request), text, like, data, k, cursor)
-        return await to_thread.run_sync(ask, limiter=decoders)
+            ask = partial(answers.answer, searcher, base_of(request), text, like, data, k, cursor)
+            return await to_thread.run_sync(ask, limiter=decoders)
 
     @api.get("/overview")
     def overview(request: Request) -> Overview:

@@ -69,27 +69,27 @@ def test_the_same_question_twice_is_one_place_to_come_back_to(page: Page) -> Non
     expect(status(page)).to_contain_text("“a bird”")
 
 
-def slowly(page: Page, words: str, milliseconds: int) -> None:
-    """Have the answer to some words come late."""
+def half_way_back(page: Page) -> None:
+    """Ask for a ship, then for the moon, and go back; the ship is still on its way."""
+    ask(page, "ship")
+    ask(page, "moon")
+    page.reload()
+    expect(status(page)).to_contain_text("“moon”")
 
     def later(route: Route) -> None:
-        page.wait_for_timeout(milliseconds)
+        page.wait_for_timeout(700)
         route.continue_()
 
-    page.route(f"**/api/v1/search?text={words}", later)
+    page.route("**/api/v1/search?text=ship", later)
+    page.evaluate("history.back()")
+    page.wait_for_timeout(200)
 
 
 def test_forward_while_back_is_still_on_its_way(
     open_page: Callable[..., Any], address: str
 ) -> None:
     with open_page(address) as page:
-        ask(page, "ship")
-        ask(page, "moon")
-        page.reload()
-        expect(status(page)).to_contain_text("“moon”")
-        slowly(page, "ship", 700)
-        page.evaluate("history.back()")
-        page.wait_for_timeout(200)
+        half_way_back(page)
         page.evaluate("history.forward()")
         page.wait_for_timeout(1500)
         assert in_address(page) == {"text": ["moon"]}
@@ -101,13 +101,7 @@ def test_a_picture_opened_while_back_is_on_its_way(
     open_page: Callable[..., Any], address: str
 ) -> None:
     with open_page(address) as page:
-        ask(page, "ship")
-        ask(page, "moon")
-        page.reload()
-        expect(status(page)).to_contain_text("“moon”")
-        slowly(page, "ship", 700)
-        page.evaluate("history.back()")
-        page.wait_for_timeout(200)
+        half_way_back(page)
         opened(page)
         page.wait_for_timeout(1500)
         assert in_address(page)["text"] == ["moon"]
