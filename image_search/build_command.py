@@ -82,6 +82,9 @@ def build_index(
         str, typer.Option("--rights", help="What may be done with the pictures.")
     ] = "",
     contact: Annotated[str, typer.Option("--contact", help="Whom to ask.")] = "",
+    notice: Annotated[
+        str, typer.Option("--notice", help="What visitors should know before they look.")
+    ] = "",
 ) -> None:
     """Turn a folder of pictures into a collection that can be searched.
 
@@ -116,7 +119,11 @@ def build_index(
     where = getattr(encoder, "device", "cpu")
     print(f"Model {encoder.name}, revision {encoder.revision[:12]}, on {where}.")
     info = CollectionInfo(
-        name=name or collection.name, description=description, rights=rights, contact=contact
+        name=name or collection.name,
+        description=description,
+        rights=rights,
+        contact=contact,
+        notice=notice,
     )
     options: dict[str, str | int | None] = {
         "model": model,

@@ -116,7 +116,7 @@ def test_build_index_builds_says_so_and_is_searchable(pictures: Path, tmp_path: 
     done = subprocess.run(
         [
             *(sys.executable, "build_index.py", pictures, "--out", out, "--model", "embedded"),
-            *("--name", "Five squares", "--rights", "CC0"),
+            *("--name", "Five squares", "--rights", "CC0", "--notice", "Only squares."),
         ],
         capture_output=True,
         text=True,
@@ -134,7 +134,20 @@ def test_build_index_builds_says_so_and_is_searchable(pictures: Path, tmp_path: 
     rejects = list(csv.reader(StringIO((out / "rejects.csv").read_text(encoding="utf-8"))))
     assert [row[0] for row in rejects] == ["id", "metadata.csv", "notes.txt"]
     assert run("verify", out).returncode == 0
-    assert "Five squares" in run("info", "-a", out).stdout
+    told = json.loads(run("info", "-a", out, "--json").stdout)["collection"]
+    assert told == {
+        "name": "Five squares", "description": "", "contact": "", "rights": "CC0",
+        "notice": "Only squares.",
+    }  # fmt: skip
+
+
+def test_a_picture_of_the_collection_can_be_searched_with(built: Path) -> None:
+    alone = json.loads(run("search", "--like", "warm/red.png", "-a", built, "--json").stdout)
+    assert [hit["id"] for hit in alone["hits"]][:2] == ["warm/orange.png", "warm/yellow.png"]
+    mixed = run("search", "green", "--like", "warm/red.png", "-a", built, "--json").stdout
+    assert json.loads(mixed)["hits"][0]["id"] == "warm/yellow.png"
+    unknown = run("search", "--like", "none", "-a", built)
+    assert "no picture “none”" in one_line_error(unknown)
 
 
 def test_build_index_refuses_at_the_door(pictures: Path, tmp_path: Path) -> None:
