@@ -113,8 +113,8 @@ def build_index(
         f"{len(collection):,} files to read in {folder}, "
         f"{len(collection.rejects):,} others left out."
     )
-    for notice in collection.notices:
-        print(f"note: {notice}")
+    for line in collection.notices:
+        print(f"note: {line}")
     encoder = open_encoder(model, device)
     where = getattr(encoder, "device", "cpu")
     print(f"Model {encoder.name}, revision {encoder.revision[:12]}, on {where}.")
