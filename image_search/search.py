@@ -15,7 +15,7 @@ from image_search.artifact import Artifact
 from image_search.encoder import Encoder, Vectors, unit
 from image_search.errors import NotFoundError, QueryError
 from image_search.fields import Role
-from image_search.index import Index
+from image_search.index import Index, Rows
 from image_search.results import Hit, Record, Results
 from image_search.settings import settings
 
@@ -93,6 +93,8 @@ class Searcher:
             )
         self.artifact.check_current()
         notices: list[str] = []
+        if len(like) > MAX_LIKE:
+            raise QueryError(f"Up to {MAX_LIKE} pictures can be searched with, not {len(like)}.")
         named = [self._row(id) for id in like]
         asked: list[str] = []
         vectors: list[Vectors] = []
@@ -106,22 +108,20 @@ class Searcher:
         if image is not None:
             asked.append("a picture")
             vectors.append(self.encoder.encode_images([_upright(image)])[0])
-        if len(named) > MAX_LIKE:
-            raise QueryError(f"Up to {MAX_LIKE} pictures can be searched with, not {len(named)}.")
         for id, row in zip(like, named, strict=True):
             asked.append(f"like {self._record(row).title or id}")
             vectors.append(self.index.vector(row))
         hidden = {*named, *self._withdrawn_rows()}
         total = min(len(self.artifact) - len(hidden), MAX_RESULTS)
-        hits = self._nearest(_mean(vectors), min(offset + k, MAX_RESULTS), hidden)
+        rows, scores = self.index.search(_mean(vectors), min(offset + k, MAX_RESULTS), hidden)
         only_words = image is None and not named
         threshold = self.artifact.manifest.no_match.threshold
-        no_match = only_words and bool(hits) and hits[0].score < threshold
+        no_match = only_words and len(scores) > 0 and float(scores[0]) < threshold
         if no_match and not offset:
             notices.append("Nothing here is close to that; these are the nearest pictures.")
         return Results(
             query=", ".join(asked),
-            hits=hits[offset:],
+            hits=self._hits(rows[offset:], scores[offset:], offset + 1),
             total=total,
             notices=notices,
             no_match=no_match,
@@ -129,14 +129,12 @@ class Searcher:
             artifact_version=self.artifact.version,
         )
 
-    def _nearest(self, vector: Vectors, k: int, exclude: Set[int]) -> list[Hit]:
-        rows, scores = self.index.search(vector, k, exclude)
-        found = [int(row) for row in rows]
+    def _hits(self, rows: Rows, scores: Vectors, first: int) -> list[Hit]:
+        """The pictures of some rows as results, ranked from `first` on."""
+        records = self._records([int(row) for row in rows])
         return [
             Hit(**vars(record), score=float(score), rank=rank)
-            for rank, (record, score) in enumerate(
-                zip(self._records(found), scores, strict=True), start=1
-            )
+            for rank, (record, score) in enumerate(zip(records, scores, strict=True), start=first)
         ]
 
     def record(self, id: str) -> Record:

@@ -1,6 +1,6 @@
 // The pictures: justified rows of known sizes, moved through with the arrow keys.
 
-const GAP = 8;
+const GAP = 8; // pixels between pictures
 const NARROWEST = 0.3; // width by height; what is longer is shown whole within this
 const WIDEST = 4;
 const BLURRED = 400; // pixels of a cell's width from which a small picture (256) looks blurred
@@ -15,6 +15,7 @@ export class Grid {
     this.onEnd = onEnd;
     this.current = 0;
     this.width = 0;
+    list.style.gap = `${GAP}px`;
     list.addEventListener("click", (event) => this.#click(event));
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#setCurrent(this.#indexOf(event.target)));

@@ -31,7 +31,6 @@ HEAD = "\n".join(
     ]
 )
 
-
 NO_SCRIPT = b"<noscript><p>This page needs JavaScript. Programs use /api/v1.</p></noscript>"
 
 # What Gradio tells other sites of its page: its own name and picture.
