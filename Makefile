@@ -5,7 +5,7 @@ BIN := .venv/bin
 PORT ?= 7860
 export IMAGE_SEARCH_PORT ?= $(PORT)
 
-.PHONY: demo test check lint browser lock clean
+.PHONY: demo test check lint browser bench lock clean
 
 demo: .venv/serve  ## build the demo, answer seven questions, serve the page (ONCE=1: only answer)
 	$(BIN)/python -m image_search demo $(if $(ONCE),--once)
@@ -23,6 +23,9 @@ lint: .venv/test
 
 browser:  ## Debian's chromium, for the browser tests
 	@sh tests/browser/install.sh
+
+bench: .venv/test  ## our way and the article's, measured (ARGS="--help" says what can be chosen)
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 lock: .venv/test  ## requirements.txt out of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv==0.13.8

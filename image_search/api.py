@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 import image_search
 from image_search import answers, images
 from image_search.answers import MAX_PAGE, PREFIX, Collection, Overview, PictureRecord, SearchAnswer
-from image_search.errors import ArtifactError, EncoderError, NotFoundError, QueryError
+from image_search.errors import ArtifactError, EncoderError, HubError, NotFoundError, QueryError
 from image_search.search import Searcher
 from image_search.settings import settings
 
@@ -31,6 +31,10 @@ DECODERS = 2
 
 BODIES = 16
 """Picture files that are in memory at once, arriving or waiting; further ones wait outside."""
+
+FILES = 40
+"""Pictures that are read at once. On the Hub that can take long: questions have threads of their
+own."""
 
 PATIENCE = 20
 """Seconds within which something more of a picture has to arrive."""
@@ -85,6 +89,7 @@ def create_api(searcher: Searcher) -> FastAPI:
     )
     _tell_problems(api)
     decoders, bodies = CapacityLimiter(DECODERS), CapacityLimiter(BODIES)
+    files = CapacityLimiter(FILES)
 
     @api.get("/search")
     def search(
@@ -114,14 +119,16 @@ def create_api(searcher: Searcher) -> FastAPI:
         return answers.record(searcher, base_of(request), id)
 
     @api.get("/thumbnails/{id:path}", response_class=Response, responses=_FILE)
-    def thumbnail(request: Request, id: str, v: str = "") -> Response:
+    async def thumbnail(request: Request, id: str, v: str = "") -> Response:
         """The small picture, WebP, at most 256 pixels a side."""
-        return _file(searcher, request, id, v, searcher.thumbnail)
+        read = partial(_file, searcher, request, id, v, searcher.thumbnail)
+        return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/pictures/{id:path}", response_class=Response, responses=_FILE)
-    def picture(request: Request, id: str, v: str = "") -> Response:
+    async def picture(request: Request, id: str, v: str = "") -> Response:
         """The picture as the collection keeps it."""
-        return _file(searcher, request, id, v, searcher.picture)
+        read = partial(_file, searcher, request, id, v, searcher.picture)
+        return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/collection")
     def collection() -> Collection:
@@ -160,6 +167,10 @@ def _tell_problems(api: FastAPI) -> None:
     def damaged(request: Request, error: Exception) -> Response:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return problem(503, answers.OUT_OF_ORDER)
+
+    @api.exception_handler(HubError)
+    def out_of_reach(request: Request, error: Exception) -> Response:  # the operator was told
+        return problem(503, "This picture cannot be fetched at the moment. Try again in a while.")
 
     @api.exception_handler(RequestValidationError)
     def misspelt(request: Request, error: RequestValidationError) -> Response:

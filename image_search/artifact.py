@@ -1,10 +1,12 @@
-"""A built collection on disk, opened: metadata in memory, pictures read one by one.
+"""A built collection, opened: metadata in memory, pictures read one by one.
 
-An artifact is a folder that is never changed after it was written.
+An artifact is never changed after it was written. It lies in a folder, or on the Hub.
 """
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,17 @@ import pyarrow.parquet as pq
 
 from image_search.catalogue import Catalogue
 from image_search.encoder import OnnxEncoder, Vectors
-from image_search.errors import ArtifactError
+from image_search.files import Files, Group, files_of
 from image_search.index import FaissIndex
 from image_search.manifest import (
     ENCODER,
     INDEX,
-    MANIFEST_HASH,
     METADATA,
     ROW_GROUP,
     SIZES,
     Manifest,
-    broken,
     ids_sha256,
-    mended_by_building,
-    read_manifest,
+    telling_damage,
 )
 
 
@@ -43,37 +42,40 @@ def thumbnail_file(part: int, parts: int) -> str:
 class Artifact:
     """An opened artifact: manifest, metadata, and pictures read one by one."""
 
-    def __init__(self, path: Path, manifest: Manifest, version: str) -> None:
-        self.path = path
+    def __init__(self, files: Files, manifest: Manifest, version: str) -> None:
+        self.files = files
+        self.path = files.folder
+        """Where its files are on this machine; of one on the Hub, those that were needed."""
         self.manifest = manifest
         self.version = version
         """sha256 of manifest.json, 64 hexadecimal digits."""
         self.short_version = version[:12]
         """Enough of it for an address."""
-        self.catalogue = Catalogue.read(path / METADATA, path / SIZES)
+        self._starts = [0, *accumulate(manifest.parts)]
+        self.catalogue = Catalogue.read(files.local(METADATA), files.local(SIZES))
 
     @classmethod
-    def open(cls, path: Path) -> "Artifact":
-        """Open a folder that build_index.py wrote.
+    def open(cls, place: str | Path) -> "Artifact":
+        """Open a folder that build_index.py wrote, or `user/name[@revision]` of the Hub.
 
-        Checks what takes no time: the manifest, every file's size, the number and order of rows.
-        `verify` reads every byte. Raises ArtifactError with what to do about it.
+        Checks what takes no time: the manifest, every file's size, the number and order of rows;
+        on the Hub also every file's sha256, as the Hub lists it. `verify` reads every byte.
+        Raises ArtifactError or HubError, with what to do about it.
         """
-        manifest, version = read_manifest(path)
-        for name, info in manifest.files.items():
-            try:
-                size = (path / name).stat().st_size
-            except OSError:
-                raise broken(path, f"{name} is missing") from None
-            if size != info.bytes:
-                raise broken(path, f"{name} has {size:,} bytes instead of {info.bytes:,}")
-        with mended_by_building(path):
-            artifact = cls(path, manifest, version)
+        return cls.of(files_of(place))
+
+    @classmethod
+    def of(cls, files: Files) -> "Artifact":
+        """The same of files that were found already."""
+        manifest, version = files.manifest()
+        files.check(manifest)
+        with telling_damage(files.broken):
+            artifact = cls(files, manifest, version)
         ids = artifact.catalogue.ids
         if not len(ids) == sum(manifest.parts) == manifest.rows:
-            raise broken(path, f"it has {len(ids):,} rows instead of {manifest.rows:,}")
+            raise files.broken(f"it has {len(ids):,} rows instead of {manifest.rows:,}")
         if ids_sha256(ids) != manifest.ids_sha256:
-            raise broken(path, f"the rows of {METADATA} are not those that were built")
+            raise files.broken(f"the rows of {METADATA} are not those that were built")
         return artifact
 
     def __len__(self) -> int:
@@ -82,30 +84,54 @@ class Artifact:
     @cached_property
     def index(self) -> FaissIndex:
         """The index as built. Raises ArtifactError if it does not belong to these rows."""
-        with mended_by_building(self.path):
-            index = FaissIndex.read(self.path / INDEX)
+        with telling_damage(self.files.broken):
+            index = FaissIndex.read(self.files.local(INDEX))
         if (len(index), index.dim) != (self.manifest.rows, self.manifest.encoder.dim):
-            raise broken(
-                self.path,
+            raise self.files.broken(
                 f"its index holds {len(index):,} vectors of {index.dim} numbers instead of "
-                f"{self.manifest.rows:,} of {self.manifest.encoder.dim}",
+                f"{self.manifest.rows:,} of {self.manifest.encoder.dim}"
             )
         return index
 
     def encoder(self) -> OnnxEncoder:
         """The encoder for questions. Raises ArtifactError if it cannot be loaded."""
-        with mended_by_building(self.path):
+        with telling_damage(self.files.broken):
             return OnnxEncoder(self.path / ENCODER)
 
     def picture(self, row: int) -> bytes:
-        """The picture of a row, as a file in a format that a browser shows."""
+        """The picture of a row, as a file in a format that a browser shows.
+
+        Raises HubError if it lies on the Hub and cannot be fetched now.
+        """
         image: dict[str, bytes] = self._cell(data_file, row, "image")
         return image["bytes"]
 
     def thumbnail(self, row: int) -> bytes:
-        """The small picture of a row: WebP, at most 256 pixels a side."""
+        """The small picture of a row: WebP, at most 256 pixels a side.
+
+        Raises HubError if it lies on the Hub and cannot be fetched now.
+        """
         thumbnail: bytes = self._cell(thumbnail_file, row, "thumbnail")
         return thumbnail
+
+    def expect(self, rows: Sequence[int]) -> None:
+        """Learn that the thumbnails of these rows are shown together: asked for one, the others
+        are fetched as well."""
+        self.files.expect([self._group(thumbnail_file, row, "thumbnail")[0] for row in rows])
+
+    def fill(self) -> None:
+        """Fetch all thumbnails in the background, first those of the overview; see `close`."""
+        rows = map(self.catalogue.row, self.manifest.overview)
+        shown = (
+            self._group(thumbnail_file, row, "thumbnail")[0].file for row in rows if row is not None
+        )
+        count = len(self.manifest.parts)
+        ordered = dict.fromkeys([*shown, *(thumbnail_file(part, count) for part in range(count))])
+        self.files.fill(list(ordered))
+
+    def close(self) -> None:
+        """Stop what goes on in the background."""
+        self.files.close()
 
     def vectors(self) -> Vectors:
         """All embeddings, (n, dim) float32, in the order of the rows; read from the parts."""
@@ -115,36 +141,32 @@ class Artifact:
         return vectors
 
     def _cell(self, file: Callable[[int, int], str], row: int, column: str) -> Any:
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
-        part, offset = 0, row
-        while offset >= self.manifest.parts[part]:
-            offset -= self.manifest.parts[part]
-            part += 1
-        path = self.path / file(part, len(self.manifest.parts))
-        group, place = divmod(offset, ROW_GROUP)
-        with mended_by_building(self.path), pq.ParquetFile(path, memory_map=True) as parquet:
-            rows = parquet.read_row_group(group, columns=["id", column], use_threads=False)
+        group, place = self._group(file, row, column)
+        with telling_damage(self.files.broken):
+            rows = self.files.rows(group)
             id, cell = (rows.column(name)[place].as_py() for name in ("id", column))
         if id != self.catalogue.ids[row]:
-            raise self._rebuilt()
+            raise self.files.reordered(group.file)
         return cell
 
-    def check_current(self) -> None:
-        """Raise ArtifactError if the folder holds another build than when it was opened."""
-        with mended_by_building(self.path):
-            told = (self.path / MANIFEST_HASH).read_text(encoding="ascii")
-        if not told.startswith(self.version):
-            raise self._rebuilt()
+    def _group(self, file: Callable[[int, int], str], row: int, column: str) -> tuple[Group, int]:
+        """The row group that a row is in, and its place there."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        part = bisect_right(self._starts, row) - 1
+        number, place = divmod(row - self._starts[part], ROW_GROUP)
+        return Group(file(part, len(self.manifest.parts)), number, column), place
 
-    def _rebuilt(self) -> ArtifactError:
-        return ArtifactError(
-            f"The collection {self.path} was built again since it was opened. "
-            "Start this program again."
-        )
+    def check_current(self) -> None:
+        """Raise ArtifactError if the folder holds another build than when it was opened.
+
+        One of the Hub is opened at a commit, which never changes: the Hub is not asked.
+        """
+        self.files.check_current(self.version)
 
     def parts(self, file: Callable[[int, int], str], columns: list[str]) -> Iterator[pa.Table]:
         """Columns of every part, in order."""
         count = len(self.manifest.parts)
         for part in range(count):
-            yield pq.read_table(self.path / file(part, count), columns=columns, memory_map=True)
+            path = self.files.local(file(part, count))
+            yield pq.read_table(path, columns=columns, memory_map=True)

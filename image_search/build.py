@@ -1,43 +1,60 @@
 """Pictures and an encoder → an artifact. Knows neither the command line nor the Hub.
 
 The artifact appears at its place only when it is whole; until then everything lies in a folder
-beside it, `<out>.partial`, from which the same call goes on after a stop.
+beside it, `<out>.partial`, from which the same call goes on after a stop. What an earlier build
+made of pictures that have not changed since is kept.
 """
 
-import csv
+import dataclasses
+import json
 import os
-import platform
 import shutil
+import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 from filelock import FileLock, Timeout
-from PIL import Image as PILImage
 
-import image_search
-from image_search import images, overview, probes
+from image_search import images, probes
 from image_search import manifest as layout
-from image_search.artifact import Artifact, data_file, thumbnail_file
-from image_search.card import card
-from image_search.collection import FolderCollection, Reject
-from image_search.encoder import Encoder, OnnxEncoder, Vectors
-from image_search.errors import ArtifactError, CollectionError
-from image_search.export import Agreement, export_encoder, try_int8
-from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
-from image_search.manifest import CollectionInfo, Manifest
-from image_search.parts import Job, read_rejects, read_vectors, to_disk, try_pictures, write_parts
+from image_search.artifact import Artifact
+from image_search.assemble import Ingredients, Options, assemble
+from image_search.collection import Collection
+from image_search.encoder import Encoder, OnnxEncoder, Pixels, Preprocessing, Vectors
+from image_search.encoding import Line
+from image_search.errors import ArtifactError
+from image_search.export import Agreement, export_encoder
+from image_search.extra import Extra
+from image_search.forecast import Forecast, read_sample
+from image_search.kept import Step, damaged, find, plan
+from image_search.manifest import CollectionInfo
+from image_search.parts import Job, Recipe, to_disk
+from image_search.place import (
+    check_target,
+    check_work,
+    place_of_work,
+    put_in_place,
+    restore,
+)
+from image_search.prepare import Preparer, preparer
 from image_search.progress import Progress, Quiet, Stopwatch
+from image_search.workers import Work, Workers
 
-SAMPLE = 32
-"""Pictures on which the artifact's encoder is compared with the original."""
+SAME = 0.98
+"""Cosine of two vectors that a model made of one picture, at least: a JPEG saved again, or 16 bits,
+take away less than that, and vectors of another model have nothing in common."""
 
-Options = dict[str, str | int | None]
+AGREEMENT = "agreement.json"
+"""Beside an exported encoder in the place of work: which model it is, and how well it agrees."""
+
+BATCH_SIZE = 32
+"""Pictures that are encoded at a time where there is no GPU."""
 
 
 @dataclass
@@ -45,6 +62,8 @@ class Summary:
     """What a build did."""
 
     rows: int
+    kept: int
+    """Pictures taken from an earlier build."""
     rejects: Counter[str]
     """Reason → files left out."""
     version: str
@@ -55,247 +74,266 @@ class Summary:
 
 
 def build(
-    collection: FolderCollection,
+    collection: Collection,
     encoder: Encoder,
     out: Path,
     info: CollectionInfo | None = None,
-    max_side: int = 1024,
-    max_pixels: int = images.MAX_PIXELS,
-    options: Options | None = None,
+    *,
     progress: Progress | None = None,
+    **how: Any,
 ) -> Summary:
     """Write the artifact of a collection to the folder `out`, whole or not at all.
 
-    `max_side` is the longest side of a stored picture, in pixels; `options` is recorded as it is.
-    `progress` is told how many pictures were dealt with. Stopped at any moment, the same call
-    goes on where it was. Raises CollectionError if no picture can be used, ArtifactError if `out`
-    holds something else or is being built by another process.
+    `progress` is told how many pictures were dealt with; `how` is what `Builder` takes. Stopped at
+    any moment, the same call goes on where it was. Raises CollectionError if no picture can be
+    used, ArtifactError if `out` holds something else or is being built by another process.
     """
-    out = out.resolve()
-    check_target(out)
-    job = Job(collection, encoder, max_side, max_pixels)
-    work = out.with_name(f"{out.name}.partial")
-    _check_work(work)
-    work.mkdir(parents=True, exist_ok=True)  # before the lock: it says why, if it cannot be
-    lock = FileLock(out.with_name(f"{out.name}.lock"), blocking=False)
-    try:
-        with lock:
-            _restore(out, work)
-            watch = Stopwatch()
-            pictures = try_pictures(job, SAMPLE)
-            with watch.stage("query encoder"):
-                # First: a model that cannot be exported fails now, not after hours of encoding.
-                shutil.rmtree(work / "encoder", ignore_errors=True)
-                agreement = export_encoder(encoder, work / "encoder", probes.TEXTS, pictures)
-            parts = write_parts(job, work / "parts", progress or Quiet(), watch)
-            info = info or CollectionInfo(name=collection.name)
-            summary = _assemble(job, parts, work, pictures, agreement, info, options or {}, watch)
-            _put_in_place(work, out)
-            Path(lock.lock_file).unlink(missing_ok=True)
-            return summary
-    except Timeout:
-        raise ArtifactError(
-            f"{out} is being built by another process. Wait for it, or stop it first."
-        ) from None
+    with Builder(collection, encoder, out, info, **how) as builder:
+        return builder.run(progress)
 
 
-def check_target(out: Path) -> None:
-    """Raise ArtifactError if anything would be lost by putting a collection in the place of `out`.
+class Builder:
+    """A build; a context manager, within which no other process builds to the same place.
 
-    What a build wrote may be written over, and nothing else.
+    `max_side` is the longest side of a stored picture, in pixels; `options` is recorded as it is;
+    `workers` processes decode, `batch_size` pictures are encoded at a time.
     """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    own = layout.own_files(out)
-    if own is None:
-        raise ArtifactError(
-            f"{out} exists and is not a built collection, or a damaged one; nothing was written "
-            "over. Name a new folder with --out, or remove this one yourself."
+
+    def __init__(
+        self,
+        collection: Collection,
+        encoder: Encoder,
+        out: Path,
+        info: CollectionInfo | None = None,
+        *,
+        max_side: int = 1024,
+        max_pixels: int = images.MAX_PIXELS,
+        options: Options | None = None,
+        extras: Sequence[Extra] = (),
+        workers: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.out = out.resolve()
+        self.notices: list[str] = []
+        self._sample = read_sample(collection, max_pixels)
+        if collection.vectors is not None and not self._made(collection.vectors, encoder):
+            self.notices.append(
+                f"the embeddings of {collection.name} were not made by {encoder.name}, so its "
+                "pictures are encoded anew"
+            )
+            collection = dataclasses.replace(collection, vectors=None)
+        self._collection = collection
+        self._encoder = encoder
+        self._info = info or CollectionInfo(name=collection.name)
+        self._options = options or {}
+        self._extras = extras
+        self._workers = workers or os.cpu_count() or 1
+        self._batch_size = batch_size or (BATCH_SIZE if encoder.device == "cpu" else 512)
+        self._watch = Stopwatch()
+        self._stack = ExitStack()
+        self._steps: list[Step] | None = None
+        given = collection.vectors is not None
+        recipe = Recipe(
+            model=encoder.name,
+            revision=encoder.revision,
+            precision="given" if given else encoder.precision,
+            dim=encoder.dim,
+            preprocessing=Preprocessing(**encoder.preprocessing.model_dump()),
+            resizer="pillow" if isinstance(encoder, OnnxEncoder) else "torch",
+            max_side=max_side,
+            max_pixels=max_pixels,
         )
-    found = {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir()}
-    if strange := sorted(found - own):
-        raise ArtifactError(
-            f"{out} holds files that no build wrote, for example {strange[0]}; nothing was written "
-            "over. Move them elsewhere, or name a new folder with --out."
-        )
+        self._job = Job(collection, recipe)
 
-
-def _check_work(work: Path) -> None:
-    """Raise ArtifactError if the folder that is worked in, and removed, holds anything else."""
-    found = {path.name for path in work.iterdir()} if work.is_dir() else set()
-    if strange := sorted(found - {"artifact", "encoder", "old", "parts"}):
-        raise ArtifactError(
-            f"{work} is where a build works, and it holds something else ({strange[0]}); nothing "
-            "was touched. Name another folder with --out, or rename this one."
-        )
-
-
-def _assemble(
-    job: Job,
-    parts: list[Path],
-    work: Path,
-    pictures: list[PILImage.Image],
-    agreement: Agreement,
-    info: CollectionInfo,
-    options: Options,
-    watch: Stopwatch,
-) -> Summary:
-    """Make the whole artifact at `work`/artifact out of finished parts."""
-    rejects = [*job.collection.rejects, *(r for part in parts for r in read_rejects(part))]
-    rejects.sort(key=lambda reject: reject.id)
-    parts = [part for part in parts if (part / "data.parquet").exists()]
-    if not parts:
-        raise CollectionError(
-            f"None of the {len(rejects):,} files can be used as a picture. "
-            f"The first: {rejects[0].id}: {rejects[0].reason}."
-        )
-    done = work / "artifact"
-    shutil.rmtree(done, ignore_errors=True)
-    for folder, place in (("data", data_file), ("thumbnails", thumbnail_file)):
-        (done / folder).mkdir(parents=True)
-        for number, part in enumerate(parts):
-            _link(part / f"{folder}.parquet", done / place(number, len(parts)))
-    with watch.stage("index"):
-        counts = [pq.read_metadata(part / "data.parquet").num_rows for part in parts]
-        vectors = read_vectors(parts, job.encoder.dim)
-        ids = _write_metadata(done, parts, job.collection)
-        _write_sizes(done, parts)
-        (done / layout.INDEX).parent.mkdir()
-        index = FaissIndex.build(job.encoder.dim)
-        index.add(vectors)
-        index.write(done / layout.INDEX)
-    with watch.stage("query encoder"):
-        shutil.copytree(work / "encoder", done / layout.ENCODER)
-        agreement = try_int8(done / layout.ENCODER, probes.TEXTS, pictures, vectors, agreement)
-    query_encoder = OnnxEncoder(done / layout.ENCODER)
-    with watch.stage("measure"):
-        index_info, no_match = _measure(index, vectors, query_encoder)
-        shown_first = overview.representative(index, vectors)
-    _write_rejects(done / layout.REJECTS, rejects)
-    reasons = Counter(reason_group(reject.reason) for reject in rejects)
-    manifest = Manifest(
-        format_version=layout.FORMAT_VERSION,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        collection=info,
-        source=layout.Source(
-            name=job.collection.name,
-            files=len(job.collection) + len(job.collection.rejects),
-            options={**options, "max_side": job.max_side},
-        ),
-        rows=len(ids),
-        parts=counts,
-        rejects=dict(sorted(reasons.items())),
-        ids_sha256=layout.ids_sha256(ids),
-        encoder=layout.EncoderInfo(
-            name=job.encoder.name,
-            revision=job.encoder.revision,
-            dim=job.encoder.dim,
-            precision=job.encoder.precision,
-            preprocessing=query_encoder.spec.image,
-            agreement=agreement,
-        ),
-        index=index_info,
-        fields=job.collection.fields,
-        no_match=no_match,
-        overview=[ids[row] for row in shown_first],
-        files={},
-        versions=_versions(),
-    )
-    (done / layout.CARD).write_text(card(manifest, query_encoder.notice), encoding="utf-8")
-    with watch.stage("hash"):
-        sizes = _seal(done, manifest)
-    return Summary(len(ids), reasons, Artifact.open(done).version, sizes, watch.seconds)
-
-
-def _measure(
-    index: FaissIndex, vectors: Vectors, encoder: OnnxEncoder
-) -> tuple[layout.IndexInfo, layout.NoMatch]:
-    """What the index finds of what there is to find, and below which score nothing is close."""
-    recall = probes.measure_recall(index, ExactIndex(vectors), encoder, vectors)
-    threshold = probes.no_match_threshold(index, encoder.encode_texts(probes.TEXTS))
-    questions = len(probes.TEXTS)
-    return (
-        layout.IndexInfo(
-            kind=KIND, metric=METRIC, recall=layout.Recall(**recall, queries=questions)
-        ),
-        layout.NoMatch(threshold=threshold, percentile=probes.PERCENTILE, texts=questions),
-    )
-
-
-def _seal(done: Path, manifest: Manifest) -> dict[str, int]:
-    """Write the manifest with every file's hash, and all to the disk; the bytes of each part."""
-    paths = sorted(p for p in done.rglob("*") if p.is_file())
-    files = {p.relative_to(done).as_posix(): layout.file_info(p) for p in paths}
-    layout.write_manifest(done, manifest.model_copy(update={"files": files}))
-    for path in done.rglob("*"):
-        to_disk(path)
-    sizes: Counter[str] = Counter()
-    for name, file in files.items():
-        sizes[name.partition("/")[0]] += file.bytes
-    return dict(sizes)
-
-
-def reason_group(reason: str) -> str:
-    """A reject's reason without its particulars, to count by: what stands before the colon."""
-    return reason.partition(":")[0].partition(" (")[0]
-
-
-def _write_metadata(done: Path, parts: list[Path], collection: FolderCollection) -> list[str]:
-    columns = ["id", *(f.name for f in collection.fields)]
-    table = pa.concat_tables(pq.read_table(p / "data.parquet", columns=columns) for p in parts)
-    pq.write_table(table.replace_schema_metadata(None), done / layout.METADATA, compression="zstd")
-    ids: list[str] = table.column("id").to_pylist()
-    return ids
-
-
-def _write_sizes(done: Path, parts: list[Path]) -> None:
-    columns = ["width", "height"]
-    table = pa.concat_tables(
-        pq.read_table(p / "thumbnails.parquet", columns=columns) for p in parts
-    )
-    pq.write_table(table, done / layout.SIZES, compression="zstd")
-
-
-def _write_rejects(path: Path, rejects: list[Reject]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "reason"])
-        writer.writerows([reject.id, reject.reason] for reject in rejects)
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "image-search": image_search.__version__}
-    for package in (
-        "datasets", "faiss-cpu", "numpy", "onnxruntime", "pillow", "pyarrow",
-        "sentence-transformers", "tokenizers", "torch", "transformers",
-    ):  # fmt: skip
+    def __enter__(self) -> Self:
+        check_target(self.out)
+        check_work(self.work)
+        self.work.mkdir(parents=True, exist_ok=True)  # before the lock: it says why it cannot be
+        self._lock = FileLock(self.out.with_name(f"{self.out.name}.lock"), blocking=False)
         try:
-            versions[package] = installed(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+            self._stack.enter_context(self._lock)
+        except Timeout:
+            raise ArtifactError(
+                f"{self.out} is being built by another process. Wait for it, or stop it first."
+            ) from None
+        restore(self.out, self.work)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self.work.is_dir() and not (self.work / "parts").is_dir():
+            shutil.rmtree(self.work)  # nothing in it that would save anybody time
+        if not self.work.exists():
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._stack.close()
 
-def _link(source: Path, target: Path) -> None:
-    """A second name for a finished file: no copy, and the part stays if the build is killed now."""
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
+    @property
+    def encodes(self) -> bool:
+        """Whether the model encodes pictures, or the collection brings its embeddings along."""
+        return self._collection.vectors is None
 
+    @property
+    def work(self) -> Path:
+        """The folder that is worked in."""
+        return place_of_work(self.out)
 
-def _put_in_place(work: Path, out: Path) -> None:
-    """Swap the finished artifact for what is at `out`, and clear up."""
-    old = work / "old"
-    if out.exists():
-        out.replace(old)
-    (work / "artifact").replace(out)
-    shutil.rmtree(work)
+    def look(self, checked: Callable[[int], object] = lambda rows: None) -> list[Step]:
+        """What is to be done, after what earlier builds left was read and found sound.
 
+        `checked` is told how many rows were read.
+        """
+        found = find(self.out, self.work, self._job.recipe.key)
+        steps = plan(self._job, found)
+        while bad := {part.data for part in damaged(steps, checked)}:
+            for path in bad:
+                self.notices.append(f"{path} was damaged since it was made, and is made again")
+            found = [part for part in found if part.data not in bad]
+            steps, checked = plan(self._job, found), lambda rows: None
+        self._steps = steps
+        return steps
 
-def _restore(out: Path, work: Path) -> None:
-    """Put the former collection back if a build was killed between the two renames above."""
-    old = work / "old"
-    if old.exists() and not out.exists():
-        old.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
+    def forecast(self) -> Forecast:
+        """What the build will take, reckoned from some pictures that are prepared and encoded now.
+
+        Raises EncoderError if the model cannot be exported.
+        """
+        steps = self._planned
+        recipe = self._job.recipe
+        prepare = self._preparer()()
+        sample = [prepare(data) for data in self._sample.data[:1]]  # whatever is loaded at first
+        start = time.perf_counter()
+        sample = [prepare(data) for data in self._sample.data]
+        worked = time.perf_counter() - start
+        encoded = self._time_encoding([made.pixels for made in sample])
+        return Forecast.reckon(
+            pictures=len(self._collection),
+            new=sum(len(step.new) for step in steps),
+            reading=self._sample.seconds / self._sample.tried if self._collection.readers else 0.0,
+            preparing=worked / max(1, len(sample)) / self._workers,
+            encoding=encoded,
+            on_cpu=self._encoder.device == "cpu",
+            stored=[len(made.stored) + len(made.thumbnail) for made in sample],
+            dim=recipe.dim,
+            workers=self._workers,
+            folder=self.work,
+        )
+
+    def run(self, progress: Progress | None = None) -> Summary:
+        """Build."""
+        steps = self._planned
+        agreement, _ = self._query_encoder  # first: a model that cannot be exported fails now
+        parts = self._make_parts(steps, progress or Quiet())
+        made = Ingredients(
+            self._collection,
+            self._job.recipe,
+            self._extras,
+            self._info,
+            self._options,
+            agreement,
+            self._sample.pictures,
+            self.notices,
+        )
+        manifest = assemble(made, parts, self.work, self._watch)
+        put_in_place(self.work, self.out)
+        return self._summary(manifest, steps)
+
+    @property
+    def _planned(self) -> list[Step]:
+        return self._steps if self._steps is not None else self.look()
+
+    def _made(self, vectors: Vectors, encoder: Encoder) -> bool:
+        """Whether an encoder made the embeddings that a collection brings, as a sample tells."""
+        if vectors.shape[1] != encoder.dim or not self._sample.pictures:
+            return False
+        ours = encoder.encode_images(self._sample.pictures)
+        cosines = (ours * vectors[self._sample.places]).sum(axis=1)
+        return bool(np.median(cosines) > SAME)
+
+    @cached_property
+    def _query_encoder(self) -> tuple[Agreement, Encoder]:
+        """How well the artifact's encoder agrees with the model, and what encodes the pictures.
+
+        Where there is no GPU, that is the artifact's own, in float32: ONNX Runtime takes a third
+        of torch's time.
+        """
+        folder = self.work / "encoder"
+        with self._watch.stage("query encoder"):
+            agreement = self._exported(folder) or self._export(folder)
+        if self._encoder.device != "cpu" or isinstance(self._encoder, OnnxEncoder):
+            return agreement, self._encoder
+        return agreement, OnnxEncoder(folder, threads=os.cpu_count() or 1)
+
+    def _exported(self, folder: Path) -> Agreement | None:
+        """What was found when a stopped build exported this very model; else None."""
+        try:
+            told = json.loads((folder / AGREEMENT).read_bytes())
+            agreement = Agreement.model_validate(told["agreement"])
+        except (OSError, ValueError, LookupError):
+            return None
+        return agreement if told["model"] == self._model else None
+
+    def _export(self, folder: Path) -> Agreement:
+        shutil.rmtree(folder, ignore_errors=True)
+        agreement = export_encoder(self._encoder, folder, probes.TEXTS, self._sample.pictures)
+        told = {"model": self._model, "agreement": agreement.model_dump()}
+        half = folder / f"{AGREEMENT}.tmp"
+        half.write_text(json.dumps(told))
+        for path in folder.iterdir():
+            to_disk(path)
+        half.replace(folder / AGREEMENT)
+        return agreement
+
+    @property
+    def _model(self) -> list[str]:
+        return [self._encoder.name, self._encoder.revision]
+
+    def _preparer(self) -> Callable[[], Preparer]:
+        recipe = self._job.recipe
+        return partial(
+            preparer, recipe.resizer, recipe.preprocessing, recipe.max_side, recipe.max_pixels
+        )
+
+    def _make_parts(self, steps: list[Step], progress: Progress) -> list[Path]:
+        new = sum(len(step.new) for step in steps)
+        work = Work(self._collection.reader, self._preparer())
+        with Workers(work, self._workers, self._collection.readers, new) as workers:
+            line = Line(
+                self._job,
+                self.work / "parts",
+                workers,
+                self._encode,
+                self._batch_size,
+                progress,
+                self._watch,
+            )
+            return line.make_parts(steps)
+
+    def _encode(self, pixels: list[Pixels], entries: list[int]) -> Vectors:
+        if not pixels:
+            return np.empty((0, self._job.recipe.dim), np.float32)
+        if self._collection.vectors is not None:
+            given: Vectors = self._collection.vectors[entries]
+            return given
+        return self._query_encoder[1].encode_pixels(np.stack(pixels))
+
+    def _time_encoding(self, pixels: list[Pixels]) -> float:
+        """Seconds a picture, in a batch as large as those of the build."""
+        if self._collection.vectors is not None or not pixels:
+            return 0.0
+        batch = (pixels * -(-self._batch_size // len(pixels)))[: self._batch_size]
+        self._encode(batch[:8], [])
+        start = time.perf_counter()
+        self._encode(batch, [])
+        return (time.perf_counter() - start) / len(batch)
+
+    def _summary(self, manifest: layout.Manifest, steps: list[Step]) -> Summary:
+        sizes: Counter[str] = Counter()
+        for name, file in manifest.files.items():
+            sizes[name.partition("/")[0]] += file.bytes
+        return Summary(
+            rows=manifest.rows,
+            kept=len(self._collection) - sum(len(step.new) for step in steps),
+            rejects=Counter(manifest.rejects),
+            version=Artifact.open(self.out).version,
+            sizes=dict(sizes),
+            seconds=self._watch.seconds,
+        )

@@ -1,5 +1,6 @@
 """The command line of build_index.py: says what it will do, builds, and says what it did."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from image_search.cli import run
+from image_search.cli import push_with_bar, pushed_text, run
 from image_search.encoder import DEFAULT_MODEL, Encoder, embedded_encoder
 from image_search.errors import ConfigError
 from image_search.settings import settings
 
 if TYPE_CHECKING:
-    from image_search.build import Summary
+    from image_search.build import Builder, Summary
+    from image_search.collection import Collection
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,99 +27,145 @@ def main() -> None:
 
 @app.command()
 def build_index(
-    folder: Annotated[Path, typer.Argument(help="The folder of pictures, of any depth.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Where the pictures are: a folder of any depth; zip or tar archives, here or at "
+            "an https:// address; a table (csv, tsv, jsonl, parquet; several parts as "
+            "'photos.tsv*') with a column of addresses or paths; or a dataset of the Hub, "
+            r"USER/NAME\[@REVISION]\[:SPLIT].",
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="The folder to write; built anew if it is a built collection already."
+            help="The folder to write. If it is a built collection already, it is replaced when "
+            "the new one is whole, and what has not changed is kept."
         ),
     ],
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="USER/NAME", help="Then push it into this dataset of the Hub."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --push: everybody may see it. Default: private.")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(
-            "--model",
-            help="A CLIP model of the Hub (NAME or "
-            "NAME@REVISION) or of a folder, or `embedded` for the "
-            "small encoder that comes along.",
+            help="A CLIP model of the Hub (NAME or NAME@REVISION) or of a folder, or `embedded` "
+            "for the small encoder that comes along."
         ),
     ] = DEFAULT_MODEL,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cuda (all visible GPUs), cuda:1, mps or cpu. Default: the best."),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pictures encoded at a time. Default: 512 on a GPU, else 32."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that decode. Default: as many as processors."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first pictures, to try it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done, and what it would take.")
+    ] = False,
     metadata: Annotated[
         Path | None,
         typer.Option(
-            "--metadata",
-            help="A table about the pictures "
-            "(csv, tsv, jsonl). Default: metadata.csv, .tsv "
-            "or .jsonl in the folder.",
+            help="A table about the pictures of a folder or an archive. Default: metadata.csv, "
+            ".tsv, .jsonl or .parquet in it."
         ),
     ] = None,
     filename_pattern: Annotated[
-        str | None,
-        typer.Option(
-            "--filename-pattern", help="A regular expression; its named groups become fields."
-        ),
+        str | None, typer.Option(help="A regular expression; its named groups become fields.")
     ] = None,
     fields: Annotated[
         Path | None,
         typer.Option(
-            "--fields",
-            help="What the columns are, where "
-            "guessing is wrong. Default: fields.toml in the "
-            "folder.",
+            help="What the columns are, where guessing is wrong. Default: fields.toml beside the "
+            "pictures."
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(help="The column with the pictures, of a table or a dataset.")
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="The column with their ids, of a table or a dataset.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Which configuration of a dataset, if it has several.")
+    ] = None,
+    url_suffix: Annotated[
+        str,
+        typer.Option(
+            help="Added to every address of a table for the download, such as '?w=200&fm=jpg'."
+        ),
+    ] = "",
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private",
+            help="A table may name addresses in your own network, and files outside its folder.",
+        ),
+    ] = False,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="A table to keep beside the pictures, its rows about others left out, such as "
+            "conversions='conversions.tsv*'. May be given several times.",
         ),
     ] = None,
     max_side: Annotated[
-        int,
-        typer.Option(
-            "--max-side", min=224, max=8192, help="Longest side of a stored picture, in pixels."
-        ),
+        int, typer.Option(min=224, max=8192, help="Longest side of a stored picture, in pixels.")
     ] = 1024,
-    device: Annotated[
-        str | None, typer.Option("--device", help="cuda, mps or cpu. Default: the best there is.")
-    ] = None,
-    name: Annotated[
-        str, typer.Option("--name", help="The collection's name. Default: the folder's.")
-    ] = "",
-    description: Annotated[str, typer.Option("--description", help="One line about it.")] = "",
-    rights: Annotated[
-        str, typer.Option("--rights", help="What may be done with the pictures.")
-    ] = "",
-    contact: Annotated[str, typer.Option("--contact", help="Whom to ask.")] = "",
-    notice: Annotated[
-        str, typer.Option("--notice", help="What visitors should know before they look.")
-    ] = "",
+    name: Annotated[str, typer.Option(help="The collection's name. Default: the source's.")] = "",
+    description: Annotated[str, typer.Option(help="One line about it.")] = "",
+    rights: Annotated[str, typer.Option(help="What may be done with the pictures.")] = "",
+    contact: Annotated[str, typer.Option(help="Whom to ask.")] = "",
+    notice: Annotated[str, typer.Option(help="What visitors should know before they look.")] = "",
 ) -> None:
-    """Turn a folder of pictures into a collection that can be searched.
+    """Turn pictures into a collection that can be searched.
 
     Stopped at any moment, the same command goes on where it was.
     """
-    from image_search.build import build, check_target
-    from image_search.collection import FolderCollection
+    from image_search.build import Builder
+    from image_search.extra import open_extra
     from image_search.manifest import CollectionInfo
+    from image_search.place import check_target
+    from image_search.source import Options, open_source
 
     # What Pillow warns of in odd files is no line for the keeper: rejects.csv says what counts.
     warnings.filterwarnings("ignore", module="PIL")
     out = out.resolve()
-    if out.is_relative_to(folder.resolve()):
-        raise ConfigError(
-            f"{out} lies inside {folder}, so the next build would take it for pictures. "
-            "Name a place outside with --out."
-        )
-    if any(path and path.resolve().is_relative_to(out) for path in (folder, metadata, fields)):
-        raise ConfigError(
-            f"{out} holds what is to be read, and is written over as a whole. "
-            "Name another place with --out."
-        )
+    _check_apart(out, [Path(source) for source in sources], [metadata, fields])
     check_target(out)
-    collection = FolderCollection.open(folder, metadata, filename_pattern, fields)
-    print(
-        f"{len(collection):,} files to read in {folder}, "
-        f"{len(collection.rejects):,} others left out."
+    if push:
+        from image_search.push import check_push
+
+        check_push(push, public)  # hours before it is needed: now it can still be mended
+    options = Options(
+        metadata=metadata,
+        filename_pattern=filename_pattern,
+        fields=fields,
+        image_column=image_column,
+        id_column=id_column,
+        url_suffix=url_suffix,
+        allow_private=allow_private,
+        config=config,
     )
-    for line in collection.notices:
-        print(f"note: {line}")
+    collection = open_source(sources, options, settings().cache / "sources")
+    _say_found(collection, ", ".join(sources))
+    extras = [open_extra(text, collection.id_column) for text in table or ()]
+    collection = collection.first(limit) if limit else collection
     encoder = open_encoder(model, device)
-    where = getattr(encoder, "device", "cpu")
-    print(f"Model {encoder.name}, revision {encoder.revision[:12]}, on {where}.")
     info = CollectionInfo(
         name=name or collection.name,
         description=description,
@@ -125,38 +173,124 @@ def build_index(
         contact=contact,
         notice=notice,
     )
-    options: dict[str, str | int | None] = {
+    recorded: dict[str, str | int | bool | None] = {
         "model": model,
+        "limit": limit,
         "metadata": metadata.name if metadata else None,
         "filename_pattern": filename_pattern,
+        "url_suffix": url_suffix or None,
     }
-    try:
-        with tqdm(total=len(collection), desc="Building", unit=" pictures") as progress:
-            summary = build(
-                collection, encoder, out, info, max_side, settings().max_pixels, options, progress
+    with Builder(
+        collection,
+        encoder,
+        out,
+        info,
+        max_side=max_side,
+        options=recorded,
+        extras=extras,
+        workers=workers,
+        batch_size=batch_size,
+    ) as builder:
+        _say_plan(builder, encoder, workers or os.cpu_count() or 1)
+        if dry_run:
+            print("Nothing was built: this was --dry-run.")
+            return
+        told = len(builder.notices)
+        summary = _build(builder, len(collection))
+        _report(summary, out, push, builder.notices[told:])
+    if push:
+        print(pushed_text(push_with_bar(out, push, public)))
+
+
+def _check_apart(out: Path, sources: list[Path], tables: list[Path | None]) -> None:
+    """Raise ConfigError if the build would read what it writes, or write over what it reads."""
+    for source in sources:
+        if source.is_dir() and out.is_relative_to(source.resolve()):
+            raise ConfigError(
+                f"{out} lies inside {source}, so the next build would take it for pictures. "
+                "Name a place outside with --out."
             )
-    except KeyboardInterrupt:
-        print(
-            "Stopped. The same command goes on from the last 500 pictures that were done.",
-            file=sys.stderr,
+    if any(path and path.resolve().is_relative_to(out) for path in (*sources, *tables)):
+        raise ConfigError(
+            f"{out} holds what is to be read, and is written over as a whole. "
+            "Name another place with --out."
         )
+
+
+def _say_found(collection: "Collection", where: str) -> None:
+    print(f"{len(collection):,} pictures found in {where}, {len(collection.rejects):,} left out.")
+    for line in collection.notices:
+        print(f"note: {line}")
+
+
+def _say_plan(builder: "Builder", encoder: Encoder, workers: int) -> None:
+    """Say what the build will do and take, before it begins."""
+    with tqdm(desc="Checking what is there", unit=" pictures", leave=False, delay=1) as bar:
+        builder.look(bar.update)
+    for line in builder.notices:
+        print(f"note: {line}")
+    forecast = builder.forecast()
+    kept = forecast.pictures - forecast.new
+    print(
+        f"{forecast.new:,} pictures to encode"
+        + (f", {kept:,} kept from an earlier build." if kept else ".")
+    )
+    print(
+        f"Model {encoder.name}, revision {encoder.revision[:12]}, on {encoder.device}; "
+        f"{workers} {'process decodes' if workers == 1 else 'processes decode'}."
+    )
+    print(
+        f"Expected: {spell_seconds(forecast.seconds)}, {spell_bytes(forecast.disk)} of disk "
+        f"({spell_bytes(forecast.free)} are free), {spell_bytes(forecast.memory)} of memory."
+    )
+    if forecast.disk > forecast.free:
+        print("note: that is more than there is. What fits is done, and nothing of it is lost.")
+
+
+def _build(builder: "Builder", pictures: int) -> "Summary":
+    try:
+        with tqdm(total=pictures, desc="Building", unit=" pictures") as progress:
+            return builder.run(progress)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
         raise
-    _report(summary, out)
 
 
-def _report(summary: "Summary", out: Path) -> None:
+def _report(summary: "Summary", out: Path, pushed: str | None, notices: list[str]) -> None:
     """Say what a build did, and what to do next."""
-    print(f"\n{summary.rows:,} pictures are in {out}.")
+    kept = f", {summary.kept:,} of them from an earlier build" if summary.kept else ""
+    print(f"\n{summary.rows:,} pictures are in {out}{kept}.")
     if summary.rejects:
         print(f"Left out: {summary.rejects.total():,}, each named in {out}/rejects.csv:")
         for reason, count in summary.rejects.most_common():
             print(f"  {count:6,}  {reason}")
+    for line in notices:
+        print(f"note: {line}")
     print("Seconds: " + ", ".join(f"{s} {t:.1f}" for s, t in summary.seconds.items()))
-    sizes = ", ".join(f"{part} {size / 1e6:.1f}" for part, size in summary.sizes.items())
-    print(f"Megabytes: {sizes}")
+    print("Sizes: " + ", ".join(f"{n} {spell_bytes(b)}" for n, b in summary.sizes.items()))
     print("\nNext (a program that serves this collection already has to be started again):")
     print(f'  python -m image_search search "a guitar" --artifact {out}')
     print(f"  IMAGE_SEARCH_ARTIFACT={out} python app.py")
+    if not pushed:
+        print(f"  python -m image_search push {out} USER/NAME")
+
+
+def spell_seconds(seconds: float) -> str:
+    """A time as one says it, such as `about 3 h 20 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    if minutes < 90:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60:02} min"
+
+
+def spell_bytes(size: int) -> str:
+    """A size as one says it, such as `1.5 GB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size} bytes"
 
 
 def open_encoder(model: str, device: str | None = None) -> Encoder:

@@ -4,17 +4,21 @@ Exit codes: 0, 1 for an error that the operator has to mend (one line on standar
 command that was typed wrongly.
 """
 
+import errno
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import image_search
 from image_search.encoder import DEFAULT_MODEL
 from image_search.errors import ImageSearchError, PictureError, QueryError
+
+if TYPE_CHECKING:
+    from image_search.push import Pushed
 
 app = typer.Typer(
     help="Search a collection of pictures by words or by picture.",
@@ -28,8 +32,15 @@ Collection = Annotated[
     typer.Option(
         "--artifact",
         "-a",
-        help="The built collection (a folder). Default: the setting "
-        "IMAGE_SEARCH_ARTIFACT, else the demo.",
+        help="The built collection: a folder, or user/name@revision of the Hub. Default: the "
+        "setting IMAGE_SEARCH_ARTIFACT, else the demo.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Only for a dataset made by hand: what made its embeddings, such as clip-ViT-B-32.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -42,6 +53,11 @@ def run(command: Callable[[], Any]) -> None:
     except ImageSearchError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a full disk, a folder that may not be written
+        if error.errno == errno.ENOSPC:
+            sys.exit(
+                "error: The disk is full. Make room and give the same command again: a build or a "
+                "push goes on where it was, and nothing that was finished is lost."
+            )
         path = error.filename2 or error.filename or ""
         sys.exit(f"error: {error.strerror or error}: {path}".rstrip(": "))
     except KeyboardInterrupt:
@@ -62,6 +78,7 @@ def search(
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many pictures.")] = 9,
     artifact: Collection = None,
+    model: Model = None,
     as_json: AsJson = False,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Write the pictures as a grid to this PNG.")
@@ -70,7 +87,7 @@ def search(
     """Find the pictures nearest to some words, to a picture, or to both together."""
     if text is None and image is None and not like:
         raise typer.BadParameter("give words, --image FILE or --like ID")
-    searcher = image_search.open(artifact)
+    searcher = image_search.open(artifact, model=model)
     picture = _read_image(image) if image else None
     results = searcher.search(text, image=picture, like=like or (), k=k)
     if as_json:
@@ -90,15 +107,20 @@ def search(
 
 
 @app.command()
-def info(artifact: Collection = None, as_json: AsJson = False) -> None:
+def info(artifact: Collection = None, model: Model = None, as_json: AsJson = False) -> None:
     """Say what a built collection holds and how it was made."""
-    opened = image_search.open(artifact).artifact
+    opened = image_search.open(artifact, model=model).artifact
     manifest = opened.manifest
     if as_json:
         described = manifest.model_dump(mode="json", exclude={"files"})
         print(
             json.dumps(
-                {"version": opened.version, "path": str(opened.path), **described},
+                {
+                    "version": opened.version,
+                    "name": opened.files.name,
+                    "path": str(opened.path),
+                    **described,
+                },
                 ensure_ascii=False,
                 indent=2,
             )
@@ -115,6 +137,7 @@ def info(artifact: Collection = None, as_json: AsJson = False) -> None:
         "recall at 10": f"{recall.text_at_10:.1%} for words, {recall.picture_at_10:.1%} for "
         "pictures, against exact search",
         "version": opened.version,
+        "opened from": opened.files.name,
         "folder": str(opened.path),
     }
     for name, value in rows.items():
@@ -123,7 +146,13 @@ def info(artifact: Collection = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="The built collection (a folder).")],
+    artifact: Annotated[
+        str,
+        typer.Argument(
+            help="The built collection: a folder, or user/name@revision of the Hub, which is "
+            "fetched as a whole."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Read every byte of a built collection and say whether it is as it was built."""
@@ -134,9 +163,7 @@ def verify(
     with tqdm(unit=" files", disable=not sys.stderr.isatty()) as progress:
         problems = check(artifact, lambda name: progress.update())
     if as_json:
-        print(
-            json.dumps({"path": str(artifact), "problems": problems}, ensure_ascii=False, indent=2)
-        )
+        print(json.dumps({"path": artifact, "problems": problems}, ensure_ascii=False, indent=2))
     elif problems:
         print("\n".join(problems))
         print("Copy the collection again from where it came, or build it again.", file=sys.stderr)
@@ -144,6 +171,62 @@ def verify(
         print(f"{artifact}: everything is as it was built.")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="The built collection.")],
+    repo: Annotated[str, typer.Argument(help="The dataset of the Hub: user/name.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Everybody may see it. Default: private.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a built collection on the Hugging Face Hub, as a new version of a private dataset.
+
+    The account is that of HF_TOKEN, or of `hf auth login`. Broken off, the same command goes on.
+    """
+    pushed = push_with_bar(folder, repo, public)
+    if as_json:
+        print(json.dumps(vars(pushed), ensure_ascii=False, indent=2))
+    else:
+        print(pushed_text(pushed))
+
+
+def push_with_bar(folder: Path, repo: str, public: bool = False) -> "Pushed":
+    """Push, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    from image_search.push import push as push_
+    from image_search.push import quiet
+
+    bars: list[tqdm[Any]] = []
+
+    def progress(done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(desc=f"Pushing to {repo}", total=total, unit="B", unit_scale=True))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        return push_(folder, repo, public, progress if sys.stderr.isatty() else quiet)
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def pushed_text(pushed: "Pushed") -> str:
+    """What a push did, and what to do next, in lines for a terminal."""
+    kind = "private" if pushed.private else "public"
+    did = f"{pushed.files:,} files written" if pushed.files else "Nothing to write: it is there"
+    return "\n".join(
+        [
+            f"{did}. {pushed.repo} ({kind}), {pushed.tag}:",
+            f"  {pushed.url}",
+            *(f"note: {note}" for note in pushed.notes),
+            "Next, here or on another machine, with a token that may read it:",
+            f"  IMAGE_SEARCH_ARTIFACT={pushed.repo}@{pushed.tag} python app.py",
+        ]
+    )
 
 
 @app.command()

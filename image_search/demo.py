@@ -8,9 +8,10 @@ from tqdm import tqdm
 
 from image_search.artifact import Artifact
 from image_search.build import build
-from image_search.collection import FolderCollection
+from image_search.collection import Collection
 from image_search.encoder import EMBEDDED, embedded_encoder
 from image_search.errors import ArtifactError
+from image_search.folder import open_folder
 from image_search.manifest import FORMAT_VERSION, CollectionInfo
 from image_search.settings import ROOT, settings
 
@@ -63,9 +64,9 @@ def ensure_demo() -> Path:
     return out
 
 
-def open_collection() -> FolderCollection:
+def open_collection() -> Collection:
     """The demo's pictures and metadata, not built."""
-    return FolderCollection.open(
+    return open_folder(
         FOLDER / "pictures", metadata=FOLDER / "metadata.csv", fields=FOLDER / "fields.toml"
     )
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -24,6 +24,9 @@ from image_search.errors import EncoderError
 from image_search.settings import ROOT
 
 Vectors = NDArray[np.float32]
+
+Pixels = NDArray[np.uint8]
+"""Squares as a tower sees them, before they are normalised: (n, size, size, 3), 0..255."""
 
 EMBEDDED = ROOT / "assets" / "encoder"
 """The encoder that comes with the project, for work without a model hub."""
@@ -54,32 +57,47 @@ class Preprocessing(BaseModel):
     std: tuple[float, float, float]
     """Mean and standard deviation of red, green and blue, in 0..1, taken off and divided by."""
 
-    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The square that the tower sees: (size, size, 3), 0..255. Any PIL mode is taken."""
-        image = images.to_rgb(image)
-        if self.fit == "crop":
-            image = _central(image)
-        reference = (min if self.fit == "crop" else max)(image.size)
+    def frame(self, width: int, height: int) -> "Frame":
+        """How a picture of this size is fitted into the square."""
+        reference = (min if self.fit == "crop" else max)(width, height)
         # For a crop cut off, as CLIP's own processor does: the pixels are then the very same.
         # Rounded otherwise, so that a small copy is framed as its original is.
         whole = int if self.fit == "crop" else round
-        width, height = (max(1, whole(self.size * side / reference)) for side in image.size)
-        image = image.resize((width, height), Image.Resampling[self.resample.upper()])
+        scaled = [max(1, whole(self.size * side / reference)) for side in (width, height)]
+        left, top = (abs(side - self.size) // 2 for side in scaled)
+        return Frame(scaled[0], scaled[1], left, top)
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """The square that the tower sees: (size, size, 3), 0..255. Any PIL mode is taken."""
+        image = images.to_rgb(image)
+        if self.fit == "crop" and central(*image.size) != (0, 0, *image.size):
+            image = image.crop(central(*image.size))
+        frame = self.frame(*image.size)
+        image = image.resize((frame.width, frame.height), Image.Resampling[self.resample.upper()])
         if self.fit == "crop":
-            left, top = (width - self.size) // 2, (height - self.size) // 2
+            left, top = frame.left, frame.top
             image = image.crop((left, top, left + self.size, top + self.size))
         else:
             square = Image.new("RGB", (self.size, self.size), self.background)
-            square.paste(image, ((self.size - width) // 2, (self.size - height) // 2))
+            square.paste(image, (frame.left, frame.top))
             image = square
         return np.asarray(image)
 
-    def __call__(self, image: Image.Image) -> Vectors:
-        """What the tower reads: (3, size, size) float32, normalised."""
+    def normalised(self, pixels: Pixels) -> Vectors:
+        """What the tower reads: (n, 3, size, size) float32 out of (n, size, size, 3)."""
         mean = np.array(self.mean, np.float32)
         std = np.array(self.std, np.float32)
-        pixels = (self.pixels(image).astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        numbers = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(numbers.transpose(0, 3, 1, 2))
+
+
+class Frame(NamedTuple):
+    """The size to which a picture is scaled, and what is cut off, or left free, at its sides."""
+
+    width: int
+    height: int
+    left: int
+    top: int
 
 
 class TextTower(BaseModel):
@@ -128,8 +146,16 @@ class Encoder(Protocol):
         """In what numbers pictures are encoded, such as float32."""
 
     @property
+    def device(self) -> str:
+        """Where it computes, such as cpu or cuda."""
+
+    @property
     def notice(self) -> str | None:
         """A sentence for the people who search with it, where one is needed."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a picture becomes pixels for `encode_pixels`."""
 
     def encode_texts(self, texts: list[str]) -> Vectors:
         """(n, dim) unit vectors."""
@@ -137,21 +163,22 @@ class Encoder(Protocol):
     def encode_images(self, pictures: list[Image.Image]) -> Vectors:
         """(n, dim) unit vectors; pictures of any mode, transparency on white."""
 
+    def encode_pixels(self, pixels: Pixels) -> Vectors:
+        """(n, dim) unit vectors of pictures that were prepared by `preprocessing`."""
+
     def read_part(self, text: str) -> str:
         """The part of a text that the model reads: all of it unless it is over the limit."""
 
 
-def _central(image: Image.Image) -> Image.Image:
+def central(width: int, height: int) -> tuple[int, int, int, int]:
     """The middle of a picture that is far longer than wide: the rest would be cut off anyway.
 
-    Scaled whole, a strip of 1 × 60,000 pixels would need all of the memory.
+    Scaled whole, a strip of 1 × 60,000 pixels would need all of the memory. Left, top, right and
+    bottom; all of the picture if it is no such strip.
     """
-    width, height = image.size
     longest = 16 * min(width, height)
     left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
-    if not (left or top):
-        return image
-    return image.crop((left, top, width - left, height - top))
+    return left, top, width - left, height - top
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -198,8 +225,16 @@ class OnnxEncoder:
         return "float32"
 
     @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
     def notice(self) -> str | None:
         return self.spec.notice
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.spec.image
 
     @cached_property
     def _image(self) -> ort.InferenceSession:
@@ -211,16 +246,22 @@ class OnnxEncoder:
         return unit(np.concatenate(rows)) if rows else np.empty((0, self.dim), np.float32)
 
     def encode_images(self, pictures: list[Image.Image]) -> Vectors:
-        """(n, dim) unit vectors. Batches are cut by position: the same list, the same bits."""
+        """(n, dim) unit vectors."""
         if not pictures:
+            return np.empty((0, self.dim), np.float32)
+        return self.encode_pixels(np.stack([self.preprocessing.pixels(p) for p in pictures]))
+
+    def encode_pixels(self, pixels: Pixels) -> Vectors:
+        """(n, dim) unit vectors; the same bits whatever else is in the list (tested)."""
+        if not len(pixels):
             return np.empty((0, self.dim), np.float32)
         with self._lock:  # two first pictures at once would load the tower twice
             session = self._image
-        starts = range(0, len(pictures), BATCH)
+        starts = range(0, len(pixels), BATCH)
 
         def encode(start: int) -> Vectors:
-            pixels = np.stack([self.spec.image(p) for p in pictures[start : start + BATCH]])
-            return _run(session, {"pixel_values": pixels})
+            batch = self.preprocessing.normalised(pixels[start : start + BATCH])
+            return _run(session, {"pixel_values": batch})
 
         if self._threads == 1 or len(starts) == 1:
             return unit(np.concatenate([encode(start) for start in starts]))

@@ -7,6 +7,7 @@ ImageSearchError            anything this project raises on purpose
 ├── CollectionError         the keeper's pictures or metadata cannot be used as they are
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
 ├── EncoderError            a model cannot be had or does not do what it should
+├── HubError                the Hub cannot be reached or does not give or take what it should
 └── ArtifactError           a built collection is missing, damaged or of another make
 
 Every message says what happened, with which value, and what to do next. Only `main()`s exit.
@@ -39,6 +40,10 @@ class PictureError(ImageSearchError):
 
 class EncoderError(ImageSearchError):
     """A model cannot be had, or does not do what it should."""
+
+
+class HubError(ImageSearchError):
+    """The Hub cannot be reached, or does not give or take what it should; the next try may do."""
 
 
 class ArtifactError(ImageSearchError):

@@ -24,6 +24,7 @@ from image_search.encoder import (
     Vectors,
 )
 from image_search.errors import EncoderError
+from image_search.index import ExactIndex
 
 if TYPE_CHECKING:
     from image_search.sentence_transformer import SentenceTransformerEncoder
@@ -75,12 +76,11 @@ def top10_agreement(queries: Vectors, others: Vectors, collection: Vectors) -> f
 
     `queries` and `others` are (q, dim), row by row the same question; `collection` is (n, dim).
     """
-    k = min(10, len(collection))
     if not len(queries):
         return 1.0
-    first = np.argsort(-(queries @ collection.T), axis=1, kind="stable")[:, :k]
-    second = np.argsort(-(others @ collection.T), axis=1, kind="stable")[:, :k]
-    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(first, second, strict=True)]))
+    exact = ExactIndex(collection)
+    pairs = zip(exact.nearest(queries, 10)[0], exact.nearest(others, 10)[0], strict=True)
+    return float(np.mean([len(set(first) & set(second)) / len(first) for first, second in pairs]))
 
 
 def _towers(spec: EncoderSpec) -> tuple[str, str]:

@@ -190,20 +190,19 @@ def convert(value: Value, field: Field) -> Value:
     return text or None
 
 
-def arrow_schema(fields: Sequence[Field], rows: Iterable[Mapping[str, Value]]) -> pa.Schema:
-    """The Arrow schema of converted rows: string, list<string>, and for numbers int64 or float64.
+def arrow_schema(fields: Sequence[Field], columns: Mapping[str, Sequence[Value]]) -> pa.Schema:
+    """The Arrow schema of converted columns: string, list<string>, for numbers int64 or float64.
 
-    All rows are looked at: a number field is int64 only if no row has a fraction there, so that
+    All values are looked at: a number field is int64 only if none of them has a fraction, so that
     every part of a table gets the same schema.
     """
-    numbers = [field.name for field in fields if field.kind == "number"]
-    fractions = {name for row in rows for name in numbers if isinstance(row.get(name), float)}
 
     def arrow_type(field: Field) -> pa.DataType:
         if field.kind == "list":
             return pa.list_(pa.string())
         if field.kind == "number":
-            return pa.float64() if field.name in fractions else pa.int64()
+            fractions = any(isinstance(value, float) for value in columns[field.name])
+            return pa.float64() if fractions else pa.int64()
         return pa.string()
 
     return pa.schema([(field.name, arrow_type(field)) for field in fields])

@@ -21,6 +21,12 @@ Rows = NDArray[np.int64]
 KIND = "IndexScalarQuantizer(QT_fp16)"
 METRIC = "inner_product"
 
+BLOCK = 16_384
+"""Rows that are compared with many queries at a time."""
+
+ROUNDING = 1e-6
+"""By how much the same cosine may come out otherwise when it is summed in another order."""
+
 TIES = 8
 """Rows that FAISS is asked for beyond those that are wanted."""
 
@@ -65,6 +71,25 @@ class ExactIndex:
         rows = np.argsort(-scores, kind="stable")
         rows = rows[_kept(self, exclude)[rows]][:k]
         return rows, scores[rows]
+
+    def nearest(self, queries: Vectors, k: int) -> tuple[Rows, Vectors]:
+        """The k rows nearest to each of (q, dim) queries and their cosines, in no order: (q, k).
+
+        All queries at once, over BLOCK rows at a time: a minute less for a million rows, and
+        memory that does not grow with them.
+        """
+        k = min(k, len(self))
+        rows = np.empty((len(queries), 0), np.int64)
+        scores = np.empty((len(queries), 0), np.float32)
+        for start in range(0, len(self), BLOCK):
+            block = queries @ self._vectors[start : start + BLOCK].T
+            scores = np.concatenate([scores, block], axis=1)
+            places = np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)
+            rows = np.concatenate([rows, places], axis=1)
+            best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+            scores = np.take_along_axis(scores, best, axis=1)
+            rows = np.take_along_axis(rows, best, axis=1)
+        return rows, scores
 
     def vector(self, row: int) -> Vectors:
         held: Vectors = self._vectors[row]
@@ -153,12 +178,16 @@ class FaissIndex:
         return rows[0][order], scores[0][order]
 
 
-def recall(index: Index, exact: Index, queries: Vectors, k: int = 10) -> float:
+def recall(index: Index, exact: ExactIndex, queries: Vectors, k: int = 10) -> float:
     """The share of the exact k nearest rows that an index finds, over (q, dim) queries."""
-    found = [
-        len(set(index.search(query, k)[0]) & set(exact.search(query, k)[0])) for query in queries
-    ]
-    return float(np.sum(found) / (len(queries) * min(k, len(exact))))
+    _, best = exact.nearest(queries, k)
+    found = 0
+    for query, scores in zip(queries, best, strict=True):
+        rows, _ = index.search(query, k)
+        # By the score, not by the row: of pictures that are the same any will do.
+        cosines = np.array([exact.vector(int(row)) @ query for row in rows])
+        found += int(np.sum(cosines >= scores.min() - ROUNDING))
+    return found / best.size
 
 
 def _kept(index: Index, exclude: Collection[int]) -> NDArray[np.bool_]:

@@ -5,8 +5,9 @@ The sha256 of manifest.json is the version of the collection: whoever quotes a r
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -17,7 +18,7 @@ from image_search.errors import ArtifactError, EncoderError
 from image_search.export import Agreement
 from image_search.fields import Field
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 MANIFEST = "manifest.json"
 MANIFEST_HASH = "manifest.json.sha256"
@@ -30,6 +31,12 @@ not jump. Not in metadata.parquet: a keeper's own columns may be called so."""
 REJECTS = "rejects.csv"
 INDEX = "index/vectors.faiss"
 ENCODER = "encoder"
+TABLES = "tables"
+
+BY_HAND = (
+    "If it is a dataset made by hand, of pictures and a column `embeddings`, name the model that "
+    "made these: --model MODEL, or IMAGE_SEARCH_MODEL."
+)
 
 ROW_GROUP = 16
 """Rows of a row group: so that one picture is read with 15 neighbours, not with a thousand."""
@@ -52,10 +59,19 @@ class CollectionInfo(_Record):
 class Source(_Record):
     """Where the pictures came from and how they were read."""
 
-    kind: Literal["folder"] = "folder"
+    kind: Literal["folder", "archive", "links", "dataset"]
     name: str
     files: int
     options: dict[str, str | int | None]
+
+
+class TableInfo(_Record):
+    """A table beside the pictures: tables/<name>.parquet."""
+
+    name: str
+    key: str
+    """Its column that holds ids of pictures."""
+    rows: int
 
 
 class EncoderInfo(_Record):
@@ -110,13 +126,17 @@ class Manifest(_Record):
     rows: int
     parts: list[int]
     """Rows of each parquet part, in order."""
+    part_keys: list[str]
+    """What each part was made of, as a hash: a part that would be made of the same is kept."""
+    recipe: str
+    """A hash of all but the pictures that the rows were made of: model, preprocessing, sizes."""
     rejects: dict[str, int]
     """Reason → how many pictures were left out for it; rejects.csv names each."""
     ids_sha256: str
     encoder: EncoderInfo
     index: IndexInfo
     fields: list[Field]
-    tables: list[str] = []
+    tables: list[TableInfo] = []
     no_match: NoMatch
     overview: list[str]
     """Ids of pictures that stand for the whole collection, spread over its vectors."""
@@ -171,7 +191,7 @@ def own_files(path: Path) -> set[str] | None:
 
 
 def read_manifest(path: Path) -> tuple[Manifest, str]:
-    """The manifest of a built collection, and the version. Raises ArtifactError."""
+    """The manifest of a built collection in a folder, and the version. Raises ArtifactError."""
     if not path.is_dir():
         raise ArtifactError(
             f"There is no built collection at {path}. "
@@ -184,15 +204,25 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         raise ArtifactError(
             f"{path} is not a collection that build_index.py wrote "
             f"({Path(error.filename).name} is missing). "
-            "Build one into a new folder: python build_index.py FOLDER --out NEW"
+            f"Build one into a new folder: python build_index.py FOLDER --out NEW. {BY_HAND}"
         ) from None
+    return parse_manifest(data, told, str(path), partial(broken, path))
+
+
+def parse_manifest(
+    data: bytes, told: bytes, name: str, broken: Callable[[str], ArtifactError]
+) -> tuple[Manifest, str]:
+    """The manifest out of the contents of its two files, and the version. Raises ArtifactError.
+
+    `name` is what the collection is called; `broken` makes the error for a damaged one.
+    """
     version = hashlib.sha256(data).hexdigest()
     if told != _hash_line(version):
-        raise broken(path, f"{MANIFEST} is not what was built (its sha256 differs)")
+        raise broken(f"{MANIFEST} is not what was built (its sha256 differs)")
     try:
         raw = json.loads(data)
     except ValueError:
-        raise broken(path, f"{MANIFEST} is not JSON") from None
+        raise broken(f"{MANIFEST} is not JSON") from None
     format_version = raw.get("format_version") if isinstance(raw, dict) else None
     if format_version != FORMAT_VERSION:
         newer = isinstance(format_version, int) and format_version > FORMAT_VERSION
@@ -202,7 +232,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
             else "Build it again with python build_index.py."
         )
         raise ArtifactError(
-            f"The collection {path} has format {format_version}; this program reads format "
+            f"The collection {name} has format {format_version}; this program reads format "
             f"{FORMAT_VERSION}. {remedy}"
         )
     try:
@@ -210,21 +240,21 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise broken(path, f"{MANIFEST}, {place}: {first['msg'].lower()}") from None
+        raise broken(f"{MANIFEST}, {place}: {first['msg'].lower()}") from None
 
 
 @contextmanager
-def mended_by_building(path: Path) -> Iterator[None]:
+def telling_damage(broken: Callable[[str], ArtifactError]) -> Iterator[None]:
     """Say of whatever a damaged file makes the libraries raise that the collection is damaged."""
     try:
         yield
     except (ArtifactError, EncoderError, OSError, ValueError, LookupError, MemoryError) as error:
         # pyarrow's and Unicode's errors are ValueErrors, LookupErrors or OSErrors
-        raise broken(path, str(error).rstrip(".")) from None
+        raise broken(str(error).rstrip(".")) from None
 
 
 def broken(path: Path, what: str) -> ArtifactError:
-    """The error for a damaged collection, with what to do about it."""
+    """The error for a damaged collection in a folder, with what to do about it."""
     return ArtifactError(
         f"The collection {path} is damaged: {what}. Copy it again from where it came, or build "
         f"it again: python build_index.py FOLDER --out {path}. "

@@ -1,230 +1,288 @@
-"""Parts of a build: some pictures, decoded, encoded and stored.
+"""Parts of a build: about a thousand pictures each, decoded, encoded and stored.
 
 A finished part is a folder named after everything that went into it: another model, another size
 or a changed file is another name. So a stopped build goes on with the parts that are there, and
 nothing is mixed.
+
+Where one part ends and the next begins is decided by the ids themselves, not by counting: a
+picture that is added or removed changes the part it lies in and leaves the others as they are.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
-from PIL import Image as PILImage
+from numpy.typing import NDArray
 
-from image_search import images
-from image_search.collection import Entry, FolderCollection, Reject
-from image_search.encoder import Encoder, Vectors
-from image_search.errors import PictureError
-from image_search.fields import arrow_schema
-from image_search.manifest import FORMAT_VERSION, ROW_GROUP
-from image_search.progress import Progress, Stopwatch
+from image_search.collection import Collection, Entry, Reject
+from image_search.encoder import Preprocessing, Vectors
+from image_search.manifest import FORMAT_VERSION, ROW_GROUP, file_info
+from image_search.prepare import Resizer
 
-SIZE = 500
-"""Pictures of a part: what is done again, at most, when a build was killed."""
-
-CHUNK = 64
-"""Pictures that are decoded and encoded at once, a multiple of ROW_GROUP: what is in memory."""
-
-ENCODED_SIDE = 1024
-"""Longest side, in pixels, of what the encoder is given: it sees less, and memory stays flat."""
+SIZE = 1000
+"""Pictures of a part, about: what is done again, at most, when a build was killed."""
 
 UNREADABLE = "cannot be read"
 """How the reason begins where it may be another at the next try."""
 
-THUMBNAILS = pa.schema(
-    {"id": pa.string(), "thumbnail": pa.binary(), "width": pa.int32(), "height": pa.int32()}
+DATA = "data.parquet"
+THUMBNAILS = "thumbnails.parquet"
+TOLD = "part.json"
+
+SMALL = pa.schema(
+    {
+        "id": pa.string(),
+        "thumbnail": pa.binary(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "state": pa.string(),
+    }
 )
-"""The columns of thumbnails/; width and height, in pixels, are those of the stored picture."""
+"""The columns of thumbnails/: width and height, in pixels, are those of the stored picture; state
+is what the next build compares, to keep the picture if its file has not changed."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What a build is made of: the same job makes the same parts."""
+class Recipe:
+    """What makes a picture into a row: with another recipe nothing of an earlier build is kept."""
 
-    collection: FolderCollection
-    encoder: Encoder
+    model: str
+    revision: str
+    precision: str
+    """In what numbers the model computes."""
+    dim: int
+    preprocessing: Preprocessing
+    resizer: Resizer
     max_side: int
     """The longest side of a stored picture, in pixels."""
     max_pixels: int
     """The largest picture that is decoded, width times height."""
 
     @cached_property
+    def key(self) -> str:
+        """A name for the recipe, of 16 hexadecimal digits."""
+        told = {**vars(self), "preprocessing": self.preprocessing.model_dump()}
+        told.pop("key", None)
+        text = json.dumps([FORMAT_VERSION, told], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a build is made of: the same job makes the same parts."""
+
+    collection: Collection
+    recipe: Recipe
+
+    @cached_property
     def schema(self) -> pa.Schema:
         """The columns of data/: what `datasets` reads as pictures, metadata and embeddings."""
-        entries = self.collection.entries
-        metadata = arrow_schema(self.collection.fields, [entry.metadata for entry in entries])
         features = Features(
             {
                 "id": Value("string"),
                 "image": Image(),
-                **Features.from_arrow_schema(metadata),
-                "embeddings": List(Value("float32"), length=self.encoder.dim),
+                **Features.from_arrow_schema(self.collection.metadata.schema),
+                "embeddings": List(Value("float32"), length=self.recipe.dim),
             }
         )
         return features.arrow_schema
 
-    def key(self, entries: list[Entry]) -> str:
+    @cached_property
+    def states(self) -> list[str]:
+        """The state of every entry, in a form that gives nothing away of an address."""
+        given = self.collection.vectors
+        return [
+            hashlib.blake2b(
+                entry.state.encode() + (b"" if given is None else given[n].tobytes()),
+                digest_size=8,
+            ).hexdigest()
+            for n, entry in enumerate(self.collection.entries)
+        ]
+
+    def slices(self) -> list["Slice"]:
+        """The entries of each part, in order."""
+        return [
+            Slice(start, stop, self._key(start, stop))
+            for start, stop in cut([entry.id for entry in self.collection.entries])
+        ]
+
+    def _key(self, start: int, stop: int) -> str:
         """A name for a part that changes with anything that would change its contents."""
-        listed = [(entry.id, *_state_of(entry.path), entry.metadata) for entry in entries]
-        made_by = (
-            *(FORMAT_VERSION, self.encoder.name, self.encoder.revision, self.encoder.precision),
-            *(self.max_side, self.max_pixels, str(self.schema)),
-        )
-        return hashlib.sha256(json.dumps([made_by, listed]).encode()).hexdigest()[:32]
-
-    def prepare(self, entry: Entry) -> "Prepared | Reject":
-        """Read, decode and shrink one picture, or say why not."""
-        try:
-            data = self.collection.read(entry)
-            image = images.decode(data, max_pixels=self.max_pixels, max_side=self.max_side)
-            stored = images.stored(data, image, self.max_side)
-            small = images.thumbnail(image)
-            return Prepared(entry, images.fit(image, ENCODED_SIDE), stored, image.size, small)
-        except PictureError as error:
-            return Reject(entry.id, str(error))
-        except (OSError, ValueError, MemoryError) as error:
-            # What Pillow raises of a picture that it can decode but not encode; no file is
-            # written here, so it is never the disk.
-            return Reject(entry.id, f"cannot be stored: {error}")
+        metadata = self.collection.metadata.slice(start, stop - start).to_pylist()
+        ids = [entry.id for entry in self.collection.entries[start:stop]]
+        listed = [self.recipe.key, str(self.schema), ids, self.states[start:stop], metadata]
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """One picture, ready to be encoded and stored."""
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The entries of one part: from `start` to before `stop`."""
 
-    entry: Entry
-    image: PILImage.Image
+    start: int
+    stop: int
+    key: str
+
+
+def cut(ids: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where parts begin and end: after an id whose checksum says so, at SIZE on average."""
+    least, most, start = SIZE // 4, 2 * SIZE, 0
+    for position, id in enumerate(ids, start=1):
+        ends = zlib.crc32(id.encode()) % SIZE == 0 and position - start > least
+        if ends or position - start == most or position == len(ids):
+            yield start, position
+            start = position
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is stored of one picture."""
+
+    index: int
+    """Which entry of the collection it is."""
     stored: bytes
-    size: tuple[int, int]
-    """Width and height of what is stored, in pixels."""
     thumbnail: bytes
+    width: int
+    height: int
+    vector: NDArray[Any]
 
 
-def write_parts(job: Job, folder: Path, progress: Progress, watch: Stopwatch) -> list[Path]:
-    """Make the parts of a job in `folder`, but for those that are there; give all, in order."""
-    parts = []
-    for start in range(0, len(job.collection), SIZE):
-        entries = job.collection.entries[start : start + SIZE]
-        part = folder / job.key(entries)
-        if _is_done(part):
-            progress.update(len(entries))
-        else:
-            _write_part(job, entries, part, progress, watch)
-        parts.append(part)
-    return parts
+class PartWriter:
+    """Writes one part; `finish` makes it one."""
 
+    def __init__(self, job: Job, slice: Slice, folder: Path) -> None:
+        self._job = job
+        self._part = folder / slice.key
+        self._half = folder / f"{slice.key}.tmp"
+        shutil.rmtree(self._half, ignore_errors=True)
+        self._half.mkdir(parents=True)
+        self._rows: list[Row] = []
+        self._count = 0
+        self._writers: tuple[pq.ParquetWriter, pq.ParquetWriter] | None = None
+        self.rejects: list[Reject] = []
 
-def try_pictures(job: Job, count: int) -> list[PILImage.Image]:
-    """Up to `count` pictures, spread over the collection, to try an encoder on before the work."""
-    step = -(-len(job.collection) // count)
-    outcomes = [job.prepare(entry) for entry in job.collection.entries[::step]]
-    return [outcome.image for outcome in outcomes if isinstance(outcome, Prepared)]
-
-
-def read_rejects(part: Path) -> list[Reject]:
-    """The pictures of a part that cannot be used."""
-    return [Reject(id, reason) for id, reason in json.loads((part / "rejects.json").read_text())]
-
-
-def read_vectors(parts: list[Path], dim: int) -> Vectors:
-    """The embeddings of all parts, (n, dim)."""
-    columns = [pq.read_table(p / "data.parquet", columns=["embeddings"]) for p in parts]
-    chunks = [chunk for column in columns for chunk in column.column("embeddings").chunks]
-    return np.concatenate([c.flatten().to_numpy().reshape(-1, dim) for c in chunks])
-
-
-def _is_done(part: Path) -> bool:
-    """Whether a part is there, whole, and nothing in it may turn out otherwise now."""
-    try:
-        rejects = read_rejects(part)
-        if (part / "data.parquet").exists():
-            for name in ("data.parquet", "thumbnails.parquet"):
-                pq.read_metadata(part / name)
-    except (OSError, ValueError):  # not there, or torn when the power failed
-        return False
-    return not any(reject.reason.startswith(UNREADABLE) for reject in rejects)
-
-
-def _write_part(
-    job: Job, entries: list[Entry], part: Path, progress: Progress, watch: Stopwatch
-) -> None:
-    half = part.with_name(f"{part.name}.tmp")
-    for leftover in (half, part):
-        shutil.rmtree(leftover, ignore_errors=True)
-    half.mkdir(parents=True)
-    rejects: list[Reject] = []
-    data = _RowGroups(half / "data.parquet", job.schema)
-    thumbnails = _RowGroups(half / "thumbnails.parquet", THUMBNAILS)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, data, thumbnails:
-        for start in range(0, len(entries), CHUNK):
-            chunk = entries[start : start + CHUNK]
-            with watch.stage("decode"):
-                outcomes = list(pool.map(job.prepare, chunk))
-            rejects += [o for o in outcomes if isinstance(o, Reject)]
-            prepared = [o for o in outcomes if isinstance(o, Prepared)]
-            with watch.stage("encode"):
-                vectors = job.encoder.encode_images([p.image for p in prepared])
-            with watch.stage("write"):
-                for p, vector in zip(prepared, vectors, strict=True):
-                    image = {"bytes": p.stored, "path": None}
-                    metadata = p.entry.metadata
-                    data.add({"id": p.entry.id, "image": image, **metadata, "embeddings": vector})
-                    width, height = p.size
-                    thumbnails.add(
-                        {
-                            "id": p.entry.id,
-                            "thumbnail": p.thumbnail,
-                            "width": width,
-                            "height": height,
-                        }
-                    )
-            progress.update(len(chunk))
-    (half / "rejects.json").write_text(json.dumps([[r.id, r.reason] for r in rejects]))
-    for path in half.iterdir():
-        to_disk(path)
-    half.replace(part)
-    to_disk(part.parent)
-
-
-class _RowGroups:
-    """A parquet file written ROW_GROUP rows at a time; no file if there is no row."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._path = path
-        self._schema = schema
-        self._rows: list[dict[str, Any]] = []
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: Row) -> None:
+        """The next row; ROW_GROUP of them are written at a time."""
         self._rows.append(row)
         if len(self._rows) == ROW_GROUP:
             self._write()
 
     def _write(self) -> None:
-        if self._writer is None:
-            # No dictionaries: every id, picture and vector is its own, they would only cost time.
-            self._writer = pq.ParquetWriter(self._path, self._schema, use_dictionary=False)
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows = []
+        if self._writers is None:
+            self._writers = (self._file(DATA, self._job.schema), self._file(THUMBNAILS, SMALL))
+        rows, self._rows = self._rows, []
+        data, thumbnails = self._writers
+        data.write_table(self._data(rows))
+        thumbnails.write_table(self._thumbnails(rows))
+        self._count += len(rows)
 
-    def __exit__(self, *_: object) -> None:
+    def _file(self, name: str, schema: pa.Schema) -> pq.ParquetWriter:
+        # Neither compression nor dictionaries: pictures and vectors are incompressible, and every
+        # one is its own; it would only cost time. Nor statistics: they would put the smallest and
+        # the largest picture of every group into the footer, which is fetched first from the Hub.
+        return pq.ParquetWriter(
+            self._half / name,
+            schema,
+            use_dictionary=False,
+            compression="none",
+            write_statistics=False,
+        )
+
+    def _data(self, rows: list[Row]) -> pa.Table:
+        places = [row.index for row in rows]
+        ids = [self._job.collection.entries[place].id for place in places]
+        pictures = pa.StructArray.from_arrays(
+            [pa.array([row.stored for row in rows], pa.binary()), pa.nulls(len(rows), pa.string())],
+            ["bytes", "path"],
+        )
+        numbers = np.concatenate([row.vector for row in rows])
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(numbers), self._job.recipe.dim)
+        metadata = self._job.collection.metadata.take(pa.array(places, pa.int64()))
+        columns = [pa.array(ids), pictures, *metadata.columns, vectors]
+        return pa.Table.from_arrays(columns, schema=self._job.schema)
+
+    def _thumbnails(self, rows: list[Row]) -> pa.Table:
+        return pa.table(
+            {
+                "id": [self._job.collection.entries[row.index].id for row in rows],
+                "thumbnail": [row.thumbnail for row in rows],
+                "width": [row.width for row in rows],
+                "height": [row.height for row in rows],
+                "state": [self._job.states[row.index] for row in rows],
+            },
+            schema=SMALL,
+        )
+
+    def finish(self) -> None:
+        """Put the part into its place: whole, and on the disk."""
+        self.close()
+        rejects = {reject.id: reject.reason for reject in self.rejects}
+        hashes = {p.name: file_info(p).sha256 for p in sorted(self._half.iterdir())}
+        write_told(self._half, Told(self._job.recipe.key, self._count, rejects, hashes))
+        to_disk(self._half)
+        shutil.rmtree(self._part, ignore_errors=True)  # of which rows were kept until now
+        self._half.replace(self._part)
+        to_disk(self._part.parent)
+
+    def abandon(self) -> None:
+        """Let go of the files of a part that will not be finished."""
+        self._rows = []
+        with suppress(OSError):  # such as the one for which it is abandoned
+            self.close()
+
+    def close(self) -> None:
+        """Write what is left of the rows."""
         if self._rows:
             self._write()
-        if self._writer is not None:
-            self._writer.close()
+        writers, self._writers = self._writers or (), None
+        for writer in writers:
+            writer.close()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a finished part says of itself."""
+
+    recipe: str
+    rows: int
+    rejects: Mapping[str, str]
+    """Id → reason."""
+    sha256: Mapping[str, str]
+    """File → hash; there is no file if there is no row."""
+
+
+def write_told(part: Path, told: Told) -> None:
+    """The last file of a part."""
+    (part / TOLD).write_text(json.dumps(vars(told)), encoding="utf-8")
+    for path in part.iterdir():
+        to_disk(path)
+
+
+def read_told(part: Path) -> Told | None:
+    """What a finished part says of itself; None if it is none."""
+    try:
+        return Told(**json.loads((part / TOLD).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_vectors(parts: Sequence[Path], dim: int) -> Iterator[Vectors]:
+    """The embeddings of each part, (n, dim)."""
+    for part in parts:
+        column = pq.read_table(part / DATA, columns=["embeddings"]).column("embeddings")
+        for chunk in column.chunks:
+            yield chunk.flatten().to_numpy().reshape(-1, dim)
 
 
 def to_disk(path: Path) -> None:
@@ -236,10 +294,6 @@ def to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _state_of(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file; of one that has vanished meanwhile, neither."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
+def entries_of(job: Job, slice: Slice) -> list[Entry]:
+    """The entries of a part."""
+    return job.collection.entries[slice.start : slice.stop]

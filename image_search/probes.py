@@ -7,7 +7,7 @@ harder for an approximate index than pictures are, so recall is always measured 
 import numpy as np
 
 from image_search.encoder import Encoder, Vectors
-from image_search.index import Index, recall
+from image_search.index import ExactIndex, Index, recall
 
 PICTURES = 100
 """Pictures, evenly spread over the rows, that serve as questions."""
@@ -35,7 +35,7 @@ def picture_rows(rows: int) -> list[int]:
 
 
 def measure_recall(
-    index: Index, exact: Index, encoder: Encoder, vectors: Vectors
+    index: Index, exact: ExactIndex, encoder: Encoder, vectors: Vectors
 ) -> dict[str, float]:
     """The share of the exact ten nearest that `index` finds, for texts and for pictures."""
     return {

@@ -51,18 +51,29 @@ class Searcher:
 
     @classmethod
     def open(
-        cls, artifact: str | Path | None = None, withdrawn: Set[str] = frozenset()
+        cls,
+        artifact: str | Path | None = None,
+        withdrawn: Set[str] = frozenset(),
+        model: str | None = None,
     ) -> "Searcher":
-        """Open a folder; without one the setting IMAGE_SEARCH_ARTIFACT, else the demo.
+        """Open a folder, or `user/name[@revision]` of the Hub; without one the setting
+        IMAGE_SEARCH_ARTIFACT, else the demo.
 
-        Raises ArtifactError if the collection is missing or damaged.
+        `model` is what made the embeddings of a dataset that no build of ours wrote. Raises
+        ArtifactError if the collection is missing or damaged, HubError if it is on the Hub and
+        cannot be read.
         """
         chosen = artifact or settings().artifact
+        model = model or settings().model
         if not chosen:
             from image_search.demo import ensure_demo
 
             chosen = ensure_demo()
-        opened = Artifact.open(Path(chosen))
+        elif model:
+            from image_search.by_hand import ensure_built, is_by_hand
+
+            chosen = ensure_built(chosen, model) if is_by_hand(chosen) else chosen
+        opened = Artifact.open(chosen)
         return cls(opened, opened.encoder(), opened.index, withdrawn)
 
     def __len__(self) -> int:
@@ -131,7 +142,9 @@ class Searcher:
 
     def _hits(self, rows: Rows, scores: Vectors, first: int) -> list[Hit]:
         """The pictures of some rows as results, ranked from `first` on."""
-        records = self._records([int(row) for row in rows])
+        shown = [int(row) for row in rows]
+        self.artifact.expect(shown)
+        records = self._records(shown)
         return [
             Hit(**vars(record), score=float(score), rank=rank)
             for rank, (record, score) in enumerate(zip(records, scores, strict=True), start=first)
@@ -145,7 +158,9 @@ class Searcher:
         """Pictures that stand for the whole collection, chosen when it was built."""
         rows = map(self.artifact.catalogue.row, self.artifact.manifest.overview)
         withdrawn = self._withdrawn_rows()
-        return self._records([row for row in rows if row is not None and row not in withdrawn])
+        shown = [row for row in rows if row is not None and row not in withdrawn]
+        self.artifact.expect(shown)
+        return self._records(shown)
 
     def picture(self, id: str) -> bytes:
         """The picture file of an id. Raises NotFoundError if the collection has none such."""

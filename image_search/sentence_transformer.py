@@ -4,16 +4,19 @@ Needs torch and sentence-transformers (requirements-build.txt). Knows nothing of
 serving needs is made from it in `image_search.export`.
 """
 
+import copy
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from image_search.encoder import DEFAULT_MODEL, Preprocessing, Vectors, unit
+from image_search.encoder import DEFAULT_MODEL, Pixels, Preprocessing, Vectors, unit
 from image_search.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class SentenceTransformerEncoder:
     `clip-ViT-B-32` and `openai/clip-vit-base-patch32` and their kin are understood. Pictures go
     through our own preprocessing, read from the model's, so that a query meets the same one;
     `image_search.export` checks it against the model's own. bfloat16 on a GPU, float32 elsewhere.
+    `device` is a name of torch's: `cuda` means all visible GPUs, `cuda:1` that one.
     Raises EncoderError if it cannot be had, with the ways on.
     """
 
@@ -72,11 +76,34 @@ class SentenceTransformerEncoder:
 
     def encode_texts(self, texts: list[str]) -> Vectors:
         """(n, dim) unit vectors."""
-        return self._encode(texts, self._text_features)
+        import torch
+
+        rows = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(texts), self.batch_size):
+            tokens = self.tokenizer(
+                texts[start : start + self.batch_size],
+                padding=True,
+                truncation=True,
+                max_length=self.max_tokens,
+                return_tensors="pt",
+            )
+            with torch.inference_mode(), self._autocast():
+                output = self.clip.get_text_features(**tokens.to(self.clip.device))
+            rows.append(output.pooler_output.float().cpu().numpy())
+        return unit(np.concatenate(rows))
 
     def encode_images(self, pictures: list[Image.Image]) -> Vectors:
         """(n, dim) unit vectors; pictures of any mode, transparency on white."""
-        return self._encode(pictures, self._image_features)
+        if not pictures:
+            return np.empty((0, self.dim), np.float32)
+        return self.encode_pixels(np.stack([self.preprocessing.pixels(p) for p in pictures]))
+
+    def encode_pixels(self, pixels: Pixels) -> Vectors:
+        """(n, dim) unit vectors; the GPUs share the work, and normalise the pixels themselves."""
+        shares = np.array_split(pixels, len(self._copies)) if len(pixels) else []
+        with ThreadPoolExecutor(len(self._copies)) as pool:
+            parts = list(pool.map(self._encode_on, self._copies, shares))
+        return unit(np.concatenate([np.empty((0, self.dim), np.float32), *parts]))
 
     def read_part(self, text: str) -> str:
         encoding = self.tokenizer(
@@ -91,35 +118,39 @@ class SentenceTransformerEncoder:
         """The same model through sentence-transformers' own preprocessing, to compare with."""
         return Original(self.model)
 
-    def _encode(self, items: list[Any], features: Any) -> Vectors:
-        import torch
-
-        rows = [np.empty((0, self.dim), np.float32)]
-        for start in range(0, len(items), self.batch_size):
-            with torch.inference_mode(), self._autocast():
-                output = features(items[start : start + self.batch_size])
-            rows.append(output.pooler_output.float().cpu().numpy())
-        return unit(np.concatenate(rows))
-
     def _autocast(self) -> AbstractContextManager[Any]:
         import torch
 
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def _text_features(self, texts: list[str]) -> Any:
-        tokens = self.tokenizer(
-            texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
-        )
-        return self.clip.get_text_features(**tokens.to(self.device))
-
-    def _image_features(self, pictures: list[Image.Image]) -> Any:
+    @cached_property
+    def _copies(self) -> list[Any]:
+        """The model on every device that encodes pictures."""
         import torch
 
-        pixels: torch.Tensor = torch.from_numpy(
-            np.stack([self.preprocessing(picture) for picture in pictures])
+        others = range(1, torch.cuda.device_count()) if self.device == "cuda" else ()
+        return [self.clip, *(copy.deepcopy(self.clip).to(f"cuda:{n}") for n in others)]
+
+    def _encode_on(self, clip: Any, pixels: Pixels) -> Vectors:
+        """What one copy of the model makes of (n, size, size, 3), `batch_size` at a time."""
+        import torch
+
+        device = clip.device
+        mean, std = (
+            torch.tensor(numbers, device=device).view(1, 3, 1, 1) * 255
+            for numbers in (self.preprocessing.mean, self.preprocessing.std)
         )
-        return self.clip.get_image_features(pixels.to(self.device))
+        rows = [np.empty((0, self.dim), np.float32)]
+        for start in range(0, len(pixels), self.batch_size):
+            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.batch_size]))
+            if device.type == "cuda":  # only pinned memory is copied beside other work
+                batch = batch.pin_memory()
+            with torch.inference_mode(), self._autocast():
+                numbers = batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
+                output = clip.get_image_features((numbers - mean) / std)
+            rows.append(output.pooler_output.float().cpu().numpy())
+        return np.concatenate(rows)
 
 
 class Original:

@@ -117,5 +117,7 @@ def serve(searcher: Searcher) -> None:
     config = uvicorn.Config(
         app, log_level="warning", http=Protocol, h11_max_incomplete_event_size=LONGEST_HEAD
     )
+    searcher.artifact.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         uvicorn.Server(config).run(sockets=[listener])
+    searcher.artifact.close()

@@ -18,7 +18,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="IMAGE_SEARCH_", frozen=True, extra="ignore")
 
     artifact: str | None = Field(
-        default=None, description="The built collection to serve: a folder. Unset: the demo."
+        default=None,
+        description="The built collection to serve: a folder, or `user/name@revision` of the "
+        "Hugging Face Hub (with `HF_TOKEN` or `hf auth login`). Unset: the demo.",
+    )
+    model: str | None = Field(
+        default=None,
+        description="Only for a dataset made by hand (pictures and a column `embeddings`): the "
+        "model that made these, such as `clip-ViT-B-32`; needs requirements-build.txt.",
     )
     host: str = Field(
         default="127.0.0.1",

@@ -1,4 +1,6 @@
-"""A table about pictures (CSV, TSV, JSONL): read, and matched to files by name.
+"""Tables about pictures (CSV, TSV, JSONL, Parquet): read, and matched to files by name.
+
+A table may come in parts, as photos.tsv000 and photos.tsv001, each with the names of the columns.
 
 A row finds its file by the path in the column that names the file; else by the base name, else by
 the base name without extension, where that is unique among the files and among the rows left over.
@@ -6,22 +8,90 @@ the base name without extension, where that is unique among the files and among 
 
 import codecs
 import csv
+import glob
 import io
 import json
 import os
 import re
 import sys
 import unicodedata
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from image_search.arrow import arrow_values, is_metadata, open_parquet
 from image_search.errors import CollectionError
 from image_search.fields import Value
 
 # The column that names the file, first one present; file_name is what `imagefolder` calls it.
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "id")
+
+Columns = dict[str, list[Value]]
+
+_FORMAT = re.compile(r"\.(csv|tsv|jsonl|parquet)(\.?\d+)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file with rows of a table."""
+
+    path: Path
+    numbers: Sequence[int]
+    """For every row the line that it ends in; in Parquet, which has none, its number from 1."""
+
+    def where(self, row: int) -> str:
+        unit = "row" if format_of(self.path) == "parquet" else "line"
+        return f"{self.path.name}, {unit} {self.numbers[row]}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of files that belong together, one after the other."""
+
+    parts: list[Part]
+    columns: Columns
+    """As many values in each as there are rows; no empty texts."""
+
+    def rows(self) -> Iterator[tuple[Part, int]]:
+        """For every row the file it is from, and which of that file's rows it is."""
+        for part in self.parts:
+            for row in range(len(part.numbers)):
+                yield part, row
+
+
+def files_of(pattern: str) -> list[Path]:
+    """The file of this name, or else the files that fit it as a pattern, by name."""
+    paths = [Path(pattern)] if Path(pattern).exists() else sorted(map(Path, glob.glob(pattern)))
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        raise CollectionError(f"There is no file {pattern}. Check the spelling of the path.")
+    return files
+
+
+def format_of(path: Path) -> str | None:
+    """ "csv", "tsv", "jsonl" or "parquet" by the end of the name, as .tsv, .tsv000, .tsv.000."""
+    match = _FORMAT.search(path.name)
+    return match[1].lower() if match else None
+
+
+def known_format(path: Path) -> str:
+    """The same; raises CollectionError if it is none of these."""
+    format = format_of(path)
+    if format is None:
+        raise CollectionError(
+            f"{path} is no table: it must end in .csv, .tsv, .jsonl or .parquet. A spreadsheet "
+            'program writes it by "Save as", "CSV UTF-8".'
+        )
+    return format
+
+
+def find_column(columns: Iterable[str], *names: str) -> str | None:
+    """The column called by the first of these names that there is, in small or capital letters."""
+    by_name = {name.lower(): name for name in reversed(list(columns))}
+    return next((by_name[name.lower()] for name in names if name.lower() in by_name), None)
 
 
 def match_rows(
@@ -79,19 +149,10 @@ def _stem(path: str) -> str:
     return os.path.splitext(_base_name(path))[0]
 
 
-def read_table(path: Path, notices: list[str]) -> tuple[str, list[Value], dict[str, list[Value]]]:
+def read_table(path: Path, notices: list[str]) -> tuple[str, list[Value], Columns]:
     """Which column names the files, what it says row by row, and the other columns."""
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl"):
-        raise CollectionError(
-            f"{path} is not metadata: it must end in .csv, .tsv or .jsonl. A spreadsheet program "
-            'writes it by "Save as", "CSV UTF-8".'
-        )
-    text = _read_text(path)
-    read = _read_jsonl if suffix == ".jsonl" else _read_csv
-    columns = read(path, text, notices)
-    by_name = {name.lower(): name for name in reversed(columns)}
-    file_column = next((by_name[name] for name in FILE_COLUMNS if name in by_name), None)
+    columns = read_tables([path], notices).columns
+    file_column = find_column(columns, *FILE_COLUMNS)
     if file_column is None:
         raise CollectionError(
             f"{path} has no column that names the files. Call it file_name "
@@ -100,68 +161,152 @@ def read_table(path: Path, notices: list[str]) -> tuple[str, list[Value], dict[s
     return file_column, columns.pop(file_column), columns
 
 
-def _read_text(path: Path) -> str:
+def read_tables(paths: Sequence[Path], notices: list[str]) -> Table:
+    """All columns of a table in one part or several. Raises CollectionError."""
+    read = [_read(path, notices) for path in paths]
+    parts = [part for part, _ in read]
+    check_same_columns({part.path: columns for part, columns in read})
+    if len(read) == 1:
+        return Table(parts, read[0][1])
+    together: Columns = {name: [] for _, columns in read for name in columns}
+    for part, columns in read:
+        for name, values in together.items():
+            values += columns.pop(name) if name in columns else [None] * len(part.numbers)
+    return Table(parts, together)
+
+
+def check_same_columns(columns: Mapping[Path, Iterable[str]]) -> None:
+    """Raise CollectionError if files are no parts of one table; lines of JSON may lack any name."""
+    first = next(iter(columns))
+    for path, names in columns.items():
+        odd = sorted(set(columns[first]) ^ set(names))
+        if odd and {format_of(first), format_of(path)} != {"jsonl"}:
+            lacking = first if odd[0] in set(names) else path
+            raise CollectionError(
+                f"{first} and {path} are no parts of one table: {lacking.name} has no column "
+                f"{odd[0]!r}. Each part needs the same columns, and their names in its first line."
+            )
+
+
+def _read(path: Path, notices: list[str]) -> tuple[Part, Columns]:
+    format = known_format(path)
+    if format == "parquet":
+        return _read_parquet(path, notices)
+    return (_read_jsonl if format == "jsonl" else _read_csv)(path, notices)
+
+
+# Text
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a text in UTF-8, or in UTF-16 if it begins so, each with its end.
+
+    Raises CollectionError if it is neither. No guess: in the wrong code page every ü would be
+    wrong, and nobody would be told.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                file.seek(0)
+                yield from io.StringIO(_decoded(path, file.read(), "UTF-16"), newline="\n")
+                return
+            file.seek(0)
+            position = 0
+            for number, line in enumerate(file, start=1):
+                text = _decoded(path, line, "UTF-8", position, number)
+                yield text.removeprefix("\ufeff") if number == 1 else text
+                position += len(line)
     except OSError as error:
         raise CollectionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encoding = "UTF-16" if utf16 else "UTF-8"
+
+
+def _decoded(path: Path, data: bytes, encoding: str, position: int = 0, line: int = 1) -> str:
+    """Bytes that stand at a position and line of a file as text."""
     try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        # no guess: in the wrong code page every ü would be wrong, and nobody would be told
-        at, line = error.start, data.count(b"\n", 0, error.start) + 1
+        at, line = error.start, line + data.count(b"\n", 0, error.start)
         raise CollectionError(
-            f"{path} is not {encoding}: byte 0x{data[at]:02x} at position {at}, line {line}. "
-            'Save it as UTF-8; in Excel by "Save as", "CSV UTF-8".'
+            f"{path} is not {encoding}: byte 0x{data[at]:02x} at position {position + at}, "
+            f'line {line}. Save it as UTF-8; in Excel by "Save as", "CSV UTF-8".'
         ) from error
 
 
-def _read_csv(path: Path, text: str, notices: list[str]) -> dict[str, list[Value]]:
-    first = re.sub('"[^"]*"', "", text[:65536].lstrip().partition("\n")[0])
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+# CSV and TSV
+
+
+def csv_delimiter(path: Path) -> str:
+    """What stands between the values: in a .tsv a tab, else by the first line with anything."""
+    if format_of(path) == "tsv":
+        return "\t"
+    first = next((line for line in text_lines(path) if line.strip()), "")
+    return max(",;\t", key=re.sub('"[^"]*"', "", first[:65536]).count)
+
+
+def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The line each row ends in, and its values; rows of nothing but blanks are passed over."""
     # The text of a whole page may stand in one cell; the csv module's own limit is 131,072.
     csv.field_size_limit(sys.maxsize)
-    rows: list[list[str]] = []
-    short: list[int] = []
+    reader = csv.reader(_lines_by_any_end(path), delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            width = len(rows[0]) if rows else len(cells)
-            if any(cells[width:]):
-                raise CollectionError(
-                    f"{path}, line {reader.line_num}: {len(cells)} values under {width} column "
-                    f"names. A value with {delimiter!r} in it needs quotation marks around it."
-                )
-            if len(cells) < width:
-                short.append(reader.line_num)
-            rows.append(cells[:width] + [""] * (width - len(cells)))
+            if any(map(str.strip, row)):
+                yield reader.line_num, row
     except csv.Error as error:
         raise CollectionError(
             f"{path}, line {reader.line_num}: {error}. Look for a quotation mark that is not "
             "closed, or not doubled within a value."
         ) from error
+
+
+def _lines_by_any_end(path: Path) -> Iterator[str]:
+    for line in text_lines(path):  # a carriage return alone is what old Macs wrote
+        yield from io.StringIO(line, newline="") if "\r" in line[:-2] else (line,)
+
+
+def csv_names(path: Path, header: Sequence[str]) -> list[str]:
+    """The names of the columns; such without one are called column_2 and so on."""
+    names = [name or f"column_{number}" for number, name in enumerate(header, start=1)]
+    doubled = next((name for name, count in Counter(names).items() if count > 1), None)
+    if doubled is not None:
+        raise CollectionError(f"{path} has two columns {doubled!r}. Rename one of them.")
+    return names
+
+
+def _read_csv(path: Path, notices: list[str]) -> tuple[Part, Columns]:
+    delimiter = csv_delimiter(path)
+    rows = csv_rows(path, delimiter)
+    header = [name.strip() for name in next(rows, (0, list[str]()))[1]]
+    width = len(header)
+    columns: list[list[Value]] = [[] for _ in header]
+    numbers, short = array("Q"), list[str]()
+    for number, row in rows:
+        cells = [cell.strip() for cell in row]
+        if any(cells[width:]):
+            raise CollectionError(
+                f"{path}, line {number}: {len(cells)} values under {width} column names. A value "
+                f"with {delimiter!r} in it needs quotation marks around it."
+            )
+        if len(cells) < width:
+            short.append(f"line {number}")
+            cells += [""] * (width - len(cells))
+        numbers.append(number)
+        for column, cell in zip(columns, cells, strict=False):
+            column.append(cell or None)
     if short:
-        notices.append(some([f"line {n}" for n in short], f"row of {path.name}", "too short"))
-    columns: dict[str, list[Value]] = {}
-    for number, (name, *values) in enumerate(zip(*rows, strict=True), start=1):
-        if not name and not any(values):  # spreadsheets write empty columns at the right
-            continue
-        name = name or f"column_{number}"
-        if name in columns:
-            raise CollectionError(f"{path} has two columns {name!r}. Rename one of them.")
-        columns[name] = [value or None for value in values]
-    return columns
+        notices.append(some(short, f"row of {path.name}", "too short"))
+    # spreadsheets write columns without names and values at the right
+    used = [i for i, column in enumerate(columns) if header[i] or any(column)]
+    names = csv_names(path, [header[i] or f"column_{i + 1}" for i in used])
+    return Part(path, numbers), dict(zip(names, (columns[i] for i in used), strict=True))
 
 
-def _read_jsonl(path: Path, text: str, notices: list[str]) -> dict[str, list[Value]]:
-    columns: dict[str, list[Value]] = {}
-    rows = 0
-    for number, line in enumerate(text.split("\n"), start=1):
+# JSON, a line a row
+
+
+def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Value]]]:
+    """The number of each line that is not empty, and its object."""
+    for number, line in enumerate(text_lines(path), start=1):
         if not line.strip():
             continue
         try:  # numbers as they are written: the kind of a column is found later, from all of it
@@ -170,12 +315,21 @@ def _read_jsonl(path: Path, text: str, notices: list[str]) -> dict[str, list[Val
             raise CollectionError(f"{path}, line {number} is not JSON: {error}.") from error
         if not isinstance(record, dict):
             raise CollectionError(f'{path}, line {number} is not an object, {{"file_name": …}}.')
+        yield number, {_column_name(name): _from_json(value) for name, value in record.items()}
+
+
+def _read_jsonl(path: Path, notices: list[str]) -> tuple[Part, Columns]:
+    columns: Columns = {}
+    numbers = array("Q")
+    for number, record in json_rows(path):
         for name, value in record.items():
-            column = columns.setdefault(_column_name(name), [])
-            column += [None] * (rows - len(column))
-            column[rows:] = [_from_json(value)]
-        rows += 1
-    return {name: column + [None] * (rows - len(column)) for name, column in columns.items()}
+            column = columns.setdefault(name, [])
+            column += [None] * (len(numbers) - len(column))
+            column.append(value)
+        numbers.append(number)
+    for column in columns.values():
+        column += [None] * (len(numbers) - len(column))
+    return Part(path, numbers), columns
 
 
 def _column_name(name: str) -> str:
@@ -188,6 +342,19 @@ def _from_json(value: Any) -> Value:
     if isinstance(value, str):
         return value.strip() or None
     return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+# Parquet
+
+
+def _read_parquet(path: Path, notices: list[str]) -> tuple[Part, Columns]:
+    with open_parquet(path) as file:
+        names = [field.name for field in file.schema_arrow if is_metadata(field.type)]
+        if left_out := [name for name in file.schema_arrow.names if name not in names]:
+            notices.append(some(left_out, f"column of {path.name}", "no metadata and left out"))
+        table = file.read(columns=names)
+    columns = {name: arrow_values(table.column(name)) for name in names}
+    return Part(path, range(1, len(table) + 1)), columns
 
 
 def some(examples: Sequence[object], noun: str, fault: str) -> str:

@@ -10,6 +10,7 @@ from image_search import probes
 from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.encoder import Vectors
 from image_search.errors import ArtifactError
+from image_search.files import files_of
 from image_search.index import ExactIndex
 from image_search.manifest import (
     INDEX,
@@ -17,10 +18,8 @@ from image_search.manifest import (
     MANIFEST_HASH,
     METADATA,
     SIZES,
-    file_info,
     ids_sha256,
-    mended_by_building,
-    read_manifest,
+    telling_damage,
 )
 
 VERIFY_ROWS = 10_000
@@ -33,26 +32,27 @@ RECALL_SLACK = 0.01
 """Less recall than at building that is put down to another processor's rounding."""
 
 
-def verify(path: Path, progress: Callable[[str], object] = lambda name: None) -> list[str]:
+def verify(place: str | Path, progress: Callable[[str], object] = lambda name: None) -> list[str]:
     """Read every byte of an artifact and say what is wrong with it; an empty list is a good one.
 
     Checks each file's sha256, that there is no file besides, that data, thumbnails, metadata and
-    index are in one order, and that the index finds what it was built from. `progress` is told
-    each file's name.
+    index are in one order, and that the index finds what it was built from. One on the Hub is
+    fetched as a whole for that. `progress` is told each file's name. Raises HubError.
     """
+    files = files_of(place)
     try:
-        manifest, _ = read_manifest(path)
+        manifest, _ = files.manifest()
         problems = []
         known = {MANIFEST, MANIFEST_HASH, *manifest.files}
-        found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+        found = files.names()
         problems += [f"{name}: is not of this build" for name in sorted(found - known)]
         for name, info in manifest.files.items():
             progress(name)
             if name not in found:
                 problems.append(f"{name}: is missing")
-            elif file_info(path / name) != info:
+            elif not files.holds(name, info):
                 problems.append(f"{name}: is not what was built (its sha256 differs)")
-        return problems or _verify_order(Artifact.open(path))
+        return problems or _verify_order(Artifact.of(files))
     except ArtifactError as error:
         return [str(error)]
 
@@ -61,7 +61,7 @@ def _verify_order(artifact: Artifact) -> list[str]:
     """Whether data, thumbnails, metadata and index say the same of every row."""
     problems = []
     columns = ["id", *(field.name for field in artifact.manifest.fields)]
-    with mended_by_building(artifact.path):
+    with telling_damage(artifact.files.broken):
         data = pa.concat_tables(artifact.parts(data_file, columns))
         thumbnails = pa.concat_tables(artifact.parts(thumbnail_file, ["id", "width", "height"]))
         vectors = artifact.vectors()
@@ -87,7 +87,7 @@ def _verify_order(artifact: Artifact) -> list[str]:
 
 def _verify_recall(artifact: Artifact, vectors: Vectors) -> list[str]:
     told = artifact.manifest.index.recall
-    with mended_by_building(artifact.path):
+    with telling_damage(artifact.files.broken):
         found = probes.measure_recall(
             artifact.index, ExactIndex(vectors), artifact.encoder(), vectors
         )

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import image_search
 from image_search.build import build
-from image_search.collection import FolderCollection
+from image_search.folder import open_folder
 from image_search.encoder import OnnxEncoder
 from image_search.search import Searcher
 
@@ -98,7 +98,7 @@ def write_pictures(folder: Path) -> Path:
 
 
 def build_folder(folder: Path, encoder: OnnxEncoder, out: Path) -> Path:
-    build(FolderCollection.open(folder), encoder, out)
+    build(open_folder(folder), encoder, out)
     return out
 
 

@@ -220,5 +220,5 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused_with_the_upgrade_hint(built: Path) -> None:
     raw = json.loads((built / MANIFEST).read_text())
     write_raw(built, json.dumps({**raw, "format_version": FORMAT_VERSION + 1}).encode())
-    with pytest.raises(ArtifactError, match="this program reads format 2. Use a newer"):
+    with pytest.raises(ArtifactError, match=f"reads format {FORMAT_VERSION}. Use a newer"):
         Artifact.open(built)

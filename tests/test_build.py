@@ -16,7 +16,7 @@ import image_search
 from image_search import parts
 from image_search.artifact import Artifact
 from image_search.build import build
-from image_search.collection import Entry, FolderCollection
+from image_search.folder import FolderReader, open_folder
 from image_search.encoder import OnnxEncoder
 from image_search.errors import ArtifactError, CollectionError, PictureError
 from image_search.manifest import CollectionInfo
@@ -94,24 +94,27 @@ class Counting:
         self.encoder = encoder
         self.encoded = 0
 
-    def __call__(self, pictures: list[Image.Image]) -> np.ndarray:
-        self.encoded += len(pictures)
-        return OnnxEncoder.encode_images(self.encoder, pictures)
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        self.encoded += len(pixels)
+        return OnnxEncoder.encode_pixels(self.encoder, pixels)
 
 
 def test_a_stopped_build_goes_on_where_it_was(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "SIZE", 2)
-    collection, out = FolderCollection.open(pictures), tmp_path / "out"
+    collection, out = open_folder(pictures), tmp_path / "out"
     with pytest.raises(StoppedError):
-        build(collection, colours, out, progress=StopAfter(3))
+        build(collection, colours, out, progress=StopAfter(0))
     assert not out.exists()
+    told = map(parts.read_told, (tmp_path / "out.partial/parts").glob("*[0-9a-f]"))
+    done = sum(part.rows for part in told if part)
+    assert 0 < done < 5
     counting = Counting(colours)
-    monkeypatch.setattr(colours, "encode_images", counting)
+    monkeypatch.setattr(colours, "encode_pixels", counting)
     build(collection, colours, out)
-    assert counting.encoded == 3 + 5  # of five pictures two were done; five compare the export
-    assert Artifact.open(out).manifest.parts == [2, 2, 1]
+    assert counting.encoded == 5 - done  # nor is the export compared again
+    assert sum(Artifact.open(out).manifest.parts) == 5
     assert verify(out) == []
     undisturbed = tmp_path / "undisturbed"
     build(collection, colours, undisturbed)
@@ -125,9 +128,9 @@ def test_a_changed_picture_is_not_taken_from_the_stopped_build(
     monkeypatch.setattr(parts, "SIZE", 2)
     out = tmp_path / "out"
     with pytest.raises(StoppedError):
-        build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
+        build(open_folder(pictures), colours, out, progress=StopAfter(0))
     Image.new("RGB", (50, 50), "red").save(pictures / "cold/blue.png")
-    build(FolderCollection.open(pictures), colours, out)
+    build(open_folder(pictures), colours, out)
     assert image_search.open(out).search("blue", k=1)[0].score < 0.1
 
 
@@ -180,7 +183,7 @@ def test_the_former_collection_is_back_after_a_kill_between_the_two_renames(
     for path in pictures.rglob("*.png"):
         path.write_bytes(b"\x89PNG\r\n\x1a\nand no more")
     with pytest.raises(CollectionError, match="None of the"):
-        build(FolderCollection.open(pictures), colours, built)
+        build(open_folder(pictures), colours, built)
     assert verify(built) == []
 
 
@@ -190,10 +193,10 @@ def test_a_torn_part_is_made_again(
     monkeypatch.setattr(parts, "SIZE", 2)
     out = tmp_path / "out"
     with pytest.raises(StoppedError):
-        build(FolderCollection.open(pictures), colours, out, progress=StopAfter(3))
-    [part] = (tmp_path / "out.partial/parts").glob("*[0-9a-f]/data.parquet")
+        build(open_folder(pictures), colours, out, progress=StopAfter(0))
+    part = next((tmp_path / "out.partial/parts").glob("*[0-9a-f]/data.parquet"))
     part.write_bytes(b"")
-    build(FolderCollection.open(pictures), colours, out)
+    build(open_folder(pictures), colours, out)
     assert verify(out) == []
 
 
@@ -201,18 +204,18 @@ def test_a_passing_fault_is_not_remembered(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "SIZE", 2)
-    collection, out = FolderCollection.open(pictures), tmp_path / "out"
-    read = FolderCollection.read
+    collection, out = open_folder(pictures), tmp_path / "out"
+    read = FolderReader.read
 
-    def fail_once(self: FolderCollection, entry: Entry) -> bytes:
-        if entry.id == "cold/blue.png":
+    def fail_once(self: FolderReader, place: str) -> bytes:
+        if place == "cold/blue.png":
             raise PictureError("cannot be read: Input/output error")
-        return read(self, entry)
+        return read(self, place)
 
-    monkeypatch.setattr(FolderCollection, "read", fail_once)
+    monkeypatch.setattr(FolderReader, "read", fail_once)
     with pytest.raises(StoppedError):
-        build(collection, colours, out, progress=StopAfter(3))
-    monkeypatch.setattr(FolderCollection, "read", read)
+        build(collection, colours, out, progress=StopAfter(0))
+    monkeypatch.setattr(FolderReader, "read", read)
     build(collection, colours, out)
     assert Artifact.open(out).catalogue.row("cold/blue.png") is not None
 
@@ -227,16 +230,16 @@ def test_two_builds_at_once_do_not_get_in_each_others_way(
 
         def update(self, n: int) -> None:
             with pytest.raises(ArtifactError, match="being built by another process"):
-                build(FolderCollection.open(pictures), colours, out)
+                build(open_folder(pictures), colours, out)
 
-    build(FolderCollection.open(pictures), colours, out, progress=Second())
+    build(open_folder(pictures), colours, out, progress=Second())
     assert verify(out) == []
 
 
 def test_a_picture_that_vanishes_meanwhile_is_named(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path
 ) -> None:
-    collection = FolderCollection.open(pictures)
+    collection = open_folder(pictures)
     (pictures / "cold/blue.png").unlink()
     build(collection, colours, tmp_path / "out")
     assert rejects_of(tmp_path / "out")["cold/blue.png"].startswith("cannot be read: No such file")
@@ -246,7 +249,7 @@ def test_building_again_replaces_the_collection_whole(
     pictures: Path, colours: OnnxEncoder, built: Path
 ) -> None:
     (pictures / "warm/red.png").unlink()
-    build(FolderCollection.open(pictures), colours, built)
+    build(open_folder(pictures), colours, built)
     assert Artifact.open(built).catalogue.row("warm/red.png") is None
     assert verify(built) == []
 
@@ -258,7 +261,7 @@ def test_a_folder_with_something_else_is_never_written_over(
     out.mkdir()
     (out / "chapter-1.txt").write_text("years of work")
     with pytest.raises(ArtifactError, match="not a built collection, or a damaged one; nothing"):
-        build(FolderCollection.open(pictures), colours, out)
+        build(open_folder(pictures), colours, out)
     assert (out / "chapter-1.txt").read_text() == "years of work"
 
 
@@ -271,7 +274,7 @@ def test_a_manifest_of_somebody_else_does_not_make_a_built_collection(
     (out / "manifest.json").write_text('{"@context": "http://iiif.io/api/presentation/3"}')
     (out / "scan.tif").write_bytes(b"the only copy")
     with pytest.raises(ArtifactError, match="not a built collection, or a damaged one; nothing"):
-        build(FolderCollection.open(pictures), colours, out)
+        build(open_folder(pictures), colours, out)
     assert (out / "scan.tif").read_bytes() == b"the only copy"
 
 
@@ -280,7 +283,7 @@ def test_a_file_that_somebody_put_into_a_built_collection_is_not_lost(
 ) -> None:
     (built / "my-judgements.csv").write_text("mine")
     with pytest.raises(ArtifactError, match=r"no build wrote, for example my-judgements\.csv"):
-        build(FolderCollection.open(pictures), colours, built)
+        build(open_folder(pictures), colours, built)
     assert (built / "my-judgements.csv").read_text() == "mine"
 
 
@@ -289,7 +292,7 @@ def test_a_folder_of_pictures_called_like_the_place_of_work_is_not_lost(
 ) -> None:
     folder = pictures.rename(tmp_path / "scans.partial")
     with pytest.raises(ArtifactError, match="holds something else .* nothing was touched"):
-        build(FolderCollection.open(folder), colours, tmp_path / "scans")
+        build(open_folder(folder), colours, tmp_path / "scans")
     assert (folder / "warm/red.png").exists()
 
 
@@ -298,7 +301,7 @@ def test_a_grainy_scan_is_stored(colours: OnnxEncoder, tmp_path: Path) -> None:
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (1024, 1024, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "grain.tif")
-    build(FolderCollection.open(folder), colours, out)
+    build(open_folder(folder), colours, out)
     assert Artifact.open(out).picture(0).startswith(b"\xff\xd8")
 
 
@@ -309,7 +312,7 @@ def test_a_folder_without_a_single_good_picture_is_an_error_with_the_reason(
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(CollectionError, match="None of the 1 files .* a.jpg: damaged"):
-        build(FolderCollection.open(folder), colours, tmp_path / "out")
+        build(open_folder(folder), colours, tmp_path / "out")
 
 
 def test_a_picture_is_stored_no_larger_than_asked(colours: OnnxEncoder, tmp_path: Path) -> None:
@@ -318,7 +321,7 @@ def test_a_picture_is_stored_no_larger_than_asked(colours: OnnxEncoder, tmp_path
     folder, out = tmp_path / "pictures", tmp_path / "out"
     folder.mkdir()
     Image.new("RGB", (3000, 1500), "red").save(folder / "large.jpg")
-    build(FolderCollection.open(folder), colours, out, max_side=600)
+    build(open_folder(folder), colours, out, max_side=600)
     with Image.open(BytesIO(Artifact.open(out).picture(0))) as picture:
         assert picture.size == (600, 300)
     with Image.open(BytesIO(Artifact.open(out).thumbnail(0))) as thumbnail:
@@ -347,7 +350,7 @@ def test_the_card_says_what_the_collection_is(
 ) -> None:
     info = CollectionInfo(name='Plain "colours"', description="Five squares.", rights="CC0")
     out = tmp_path / "out"
-    build(FolderCollection.open(pictures), colours, out, info)
+    build(open_folder(pictures), colours, out, info)
     text = (out / "README.md").read_text(encoding="utf-8")
     for expected in (
         'pretty_name: "Plain \\"colours\\""',

@@ -60,6 +60,7 @@ def test_info_says_what_it_is(built: Path) -> None:
     described = json.loads(run("info", "-a", built, "--json").stdout)
     assert described["rows"] == 5
     assert described["encoder"]["name"] == "colours"
+    assert described["name"] == described["path"] == str(built)
 
 
 def test_verify_is_silent_about_good_and_loud_about_bad(built: Path) -> None:
@@ -79,6 +80,7 @@ def test_verify_is_silent_about_good_and_loud_about_bad(built: Path) -> None:
         ["search", "red", "--k", "many"],
         ["no-such-command"],
         ["verify"],
+        ["push", "folder"],
     ],
 )
 def test_a_command_typed_wrongly_exits_with_2(arguments: list[str]) -> None:
@@ -103,6 +105,14 @@ def test_an_error_is_one_line_that_says_what_to_do(built: Path, tmp_path: Path) 
     assert "No such file" in one_line_error(absent)
     empty = run("search", "  ", "-a", built)
     assert "Type what you are looking for" in one_line_error(empty)
+
+
+def test_a_push_of_nothing_asks_nobody(built: Path, tmp_path: Path) -> None:
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    missing = run("push", tmp_path / "none", "user/name", **nowhere)
+    assert "There is no built collection at" in one_line_error(missing)
+    unnamed = run("push", built, "name", **nowhere)
+    assert "'name' is no name of a repository. Write it as user/name." in one_line_error(unnamed)
 
 
 def test_a_wrong_setting_is_named_with_its_value(built: Path) -> None:
@@ -160,7 +170,7 @@ def test_build_index_refuses_at_the_door(pictures: Path, tmp_path: Path) -> None
             timeout=120,
         )
 
-    assert "no folder" in one_line_error(build(tmp_path / "none", "--out", tmp_path / "x"))
+    assert "There is no " in one_line_error(build(tmp_path / "none", "--out", tmp_path / "x"))
     inside = build(pictures, "--out", pictures / "built")
     assert "Name a place outside" in one_line_error(inside)
     assert build(pictures).returncode == 2

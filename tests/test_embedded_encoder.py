@@ -94,10 +94,10 @@ def test_two_builds_have_identical_vectors(tmp_path: Path) -> None:
     """The real encoder, real pictures, two builds from nothing."""
     from image_search.artifact import Artifact
     from image_search.build import build
-    from image_search.collection import FolderCollection
+    from image_search.folder import open_folder
     from image_search.demo import FOLDER
 
-    collection = FolderCollection.open(FOLDER / "pictures" / "nmk")
+    collection = open_folder(FOLDER / "pictures" / "nmk")
     first, second = tmp_path / "first", tmp_path / "second"
     build(collection, embedded_encoder(), first)
     build(collection, OnnxEncoder(EMBEDDED, threads=1), second)

@@ -229,8 +229,9 @@ def test_the_arrow_schema_looks_at_all_rows() -> None:
         Field("size", "number"),
         Field("none", "number"),
     ]
-    rows: list[dict[str, Value]] = [{"number": 1872, "size": 1}, {"size": 0.5}, {"size": None}]
-    assert arrow_schema(fields, rows) == pa.schema(
+    columns: dict[str, list[Value]] = {name: [None] * 3 for name in (*KINDS, "none")}
+    columns |= {"number": [1872, None, None], "size": [1, 0.5, None]}
+    assert arrow_schema(fields, columns) == pa.schema(
         [
             ("text", pa.string()),
             ("category", pa.string()),
@@ -242,5 +243,5 @@ def test_the_arrow_schema_looks_at_all_rows() -> None:
             ("none", pa.int64()),
         ]
     )
-    table = pa.Table.from_pylist(rows, schema=arrow_schema(fields, rows))
+    table = pa.table(columns, schema=arrow_schema(fields, columns))
     assert table["size"].to_pylist() == [1.0, 0.5, None]

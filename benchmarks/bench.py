@@ -1,0 +1,134 @@
+"""Our way and the article's, measured in one run: serving, from the Hub, and building.
+
+    make bench                              # all of it: about 25 minutes on two cores
+    python benchmarks/bench.py --rows 10000 --only serving --rounds 1
+    python benchmarks/bench.py --only building --pictures 2000 --json building.json
+
+The article is Hugging Face's "Image search with datasets" (2022): `load_dataset`, a
+SentenceTransformer, `map(encode)`, `add_faiss_index`, `get_nearest_examples`. It is measured as it
+is and with one thread for torch and FAISS, which is the best that can be done for its queries.
+Both ways have the same CLIP of the genuine size with random weights, and the same synthetic rows;
+each is a fresh process at each turn, and the turns alternate. Figures are medians, ratios say how
+many times as good ours is. Nothing outside this machine is asked.
+
+`--only` takes serving, hub and building; the modules of these names say what exactly is measured.
+Needs what `make test` installs, 8 GB of memory and 12 GB of disk. A table is printed, and all
+turns are written as JSON. Never run by pytest.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import building
+import fetching
+import serving
+from common import (
+    ARTICLE,
+    EIGHT,
+    HERE,
+    OURS,
+    TUNED,
+    Expected,
+    Figures,
+    environment,
+    machine,
+    measure,
+    say,
+    table,
+)
+
+PARTS = ("serving", "hub", "building")
+
+LARGE = 100_000
+"""From so many rows on the ratios are what was set as the goal; with few all is start-up."""
+
+TINY_SIDE, ANY_SIDE = 32, 0
+
+
+def make(folder: Path, kind: str, *arguments: Any) -> Path:
+    """Have material.py make something, and say how long it took."""
+    begin = time.monotonic()
+    home = folder.parent / "home"
+    measure("material.py", kind, folder, *arguments, variables=environment(OURS, home))
+    say(f"{folder.name} is made: {time.monotonic() - begin:.0f} s")
+    return folder
+
+
+def run(arguments: argparse.Namespace, folder: Path, gpu: bool) -> dict[str, Any]:
+    """All results, by a title."""
+    model = make(folder / "model", "model")
+    results: dict[str, Any] = {}
+    for rows in arguments.rows if "serving" in arguments.only else ():
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            place = make(Path(name) / "rows", "rows", model, rows, TINY_SIDE)
+            home = Path(name) / "home"
+            results[f"Serving {rows:,} pictures"] = {
+                **serving.compare(place, model, home, arguments.queries, arguments.rounds),
+                "encoder": json.loads((place / "artifact/encoder/encoder.json").read_bytes()),
+            }
+    if "hub" in arguments.only:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            place = make(Path(name) / "rows", "rows", model, arguments.hub_rows, ANY_SIDE)
+            results[f"From the Hub, {arguments.hub_rows:,} pictures"] = fetching.compare(
+                place, model, Path(name), min(2, arguments.rounds)
+            )
+    if "building" in arguments.only:
+        count = arguments.pictures or (8192 if gpu else 512)
+        pictures = make(folder / "pictures", "pictures", count)
+        results[f"Building {count:,} pictures"] = building.compare(
+            pictures, model, folder / "turn", min(2, arguments.rounds)
+        )
+    return results
+
+
+def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
+    """The table of a result."""
+    medians: Mapping[str, Figures] = result["medians"]
+    if title.startswith("Building"):
+        shown = table(title, medians, building.expected(gpu))
+        return f"{shown}\nWhat holds up our build: {result['bottleneck']}."
+    if title.startswith("From"):
+        return table(title, medians, fetching.EXPECTED)
+    rows = int(title.split()[1].replace(",", ""))
+    expected = serving.EXPECTED
+    if rows < LARGE:
+        expected = {name: Expected() for name in expected}
+    precision = result["encoder"]["precision"]["text"]
+    shown = table(f"{title}, words: {precision}", medians, expected)
+    if EIGHT in medians:
+        eight = {OURS: medians[EIGHT], ARTICLE: medians[ARTICLE], TUNED: medians[TUNED]}
+        shown += "\n\n" + table(f"{title}, words: 8 bits", eight, expected)
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 417_000])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--rounds", type=int, default=3, help="hub and building: at most 2")
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--hub-rows", type=int, default=10_000)
+    parser.add_argument("--pictures", type=int, help="default: 512; 8,192 with a GPU")
+    parser.add_argument("--json", type=Path, help="default: benchmarks/results/DATE.json")
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    told = machine()
+    for name, value in told.items():
+        say(f"{name}: {value}")
+    with tempfile.TemporaryDirectory() as name:
+        results = run(arguments, Path(name), told["gpu"] is not None)
+    for title, result in results.items():
+        print(f"\n{show(title, result, told['gpu'] is not None)}")
+    path = arguments.json or HERE / "results" / f"{time.strftime('%Y-%m-%d-%H%M')}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": told, "results": results}, indent=2) + "\n")
+    print(f"\nAll turns are in {path}. It took {(time.monotonic() - begin) / 60:.0f} minutes.")
+
+
+if __name__ == "__main__":
+    main()

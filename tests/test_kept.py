@@ -1,0 +1,267 @@
+"""Building again: what has not changed is kept, what has changed is not, and damage is seen."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_pictures
+from PIL import Image
+
+from image_search import parts
+from image_search.artifact import Artifact, data_file, thumbnail_file
+from image_search.build import Builder, Summary, build
+from image_search.collection import Collection
+from image_search.encoder import OnnxEncoder
+from image_search.folder import open_folder
+from image_search.verify import verify
+
+Encoded = list[int]
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> Encoded:
+    """How many pictures were encoded, call by call; those that compare the export left out."""
+    counts: Encoded = []
+    original = Builder._encode
+
+    def watched(self: Builder, pixels: list, entries: list[int]) -> np.ndarray:
+        if entries:
+            counts.append(len(entries))
+        return original(self, pixels, entries)
+
+    monkeypatch.setattr(Builder, "_encode", watched)
+    return counts
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sixty small pictures, which become several parts."""
+    monkeypatch.setattr(parts, "SIZE", 8)
+    folder = tmp_path / "pictures"
+    for number in range(60):
+        add(folder, f"{number // 10}/{number:02}.png", number)
+    return folder
+
+
+def add(folder: Path, name: str, seed: int) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def same_as_new(folder: Path, encoder: OnnxEncoder, out: Path, **how: object) -> bool:
+    """Whether the collection is what a build to an empty place gives."""
+    fresh = out.with_name("fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    build(open_folder(folder), encoder, fresh, **how)  # type: ignore[arg-type]
+    assert verify(out) == []
+    return Artifact.open(out).manifest.files == Artifact.open(fresh).manifest.files
+
+
+def test_an_unchanged_folder_is_not_encoded_again(
+    folder: Path, colours: OnnxEncoder, encoded: Encoded, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = build(open_folder(folder), colours, out)
+    assert (first.rows, first.kept, sum(encoded)) == (60, 0, 60)
+    inode = (out / data_file(0, len(Artifact.open(out).manifest.parts))).stat().st_ino
+    encoded.clear()
+    second = build(open_folder(folder), colours, out)
+    assert (second.rows, second.kept, encoded) == (60, 60, [])
+    count = len(Artifact.open(out).manifest.parts)
+    assert count > 3
+    assert (out / data_file(0, count)).stat().st_ino == inode  # not even copied
+    assert same_as_new(folder, colours, out)
+
+
+def test_added_pictures_are_encoded_and_deleted_ones_dropped(
+    folder: Path, colours: OnnxEncoder, encoded: Encoded, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    encoded.clear()
+    add(folder, "0/00a.png", 100)
+    add(folder, "9/last.png", 101)
+    add(folder, "3/33.png", 102)  # changed
+    (folder / "2/25.png").unlink()
+    second = build(open_folder(folder), colours, out)
+    assert (second.rows, second.kept, sum(encoded)) == (61, 58, 3)
+    assert same_as_new(folder, colours, out)
+
+
+def test_a_picture_that_is_added_changes_few_files(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    """So that little has to be pushed to the Hub again."""
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    before = {f.sha256 for n, f in Artifact.open(out).manifest.files.items() if "data/" in n}
+    add(folder, "0/00a.png", 100)
+    build(open_folder(folder), colours, out)
+    after = {f.sha256 for n, f in Artifact.open(out).manifest.files.items() if "data/" in n}
+    assert len(after - before) <= 2
+    assert len(before) > 4
+
+
+def test_new_metadata_needs_no_encoding(
+    colours: OnnxEncoder, encoded: Encoded, tmp_path: Path
+) -> None:
+    folder, out = write_pictures(tmp_path / "pictures"), tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    encoded.clear()
+    table = folder / "metadata.csv"
+    table.write_text(table.read_text().replace("A red thing", "A crimson thing"))
+    build(open_folder(folder), colours, out)
+    assert encoded == []
+    artifact = Artifact.open(out)
+    row = artifact.catalogue.row("warm/red.png")
+    assert row is not None
+    assert artifact.catalogue.metadata([row])[0]["title"] == "A crimson thing"
+    assert same_as_new(folder, colours, out)
+
+
+@pytest.mark.parametrize("how", [{"max_side": 300}, {"max_pixels": 10_000}])
+def test_another_way_of_preparing_is_another_build(
+    folder: Path, colours: OnnxEncoder, encoded: Encoded, tmp_path: Path, how: dict[str, int]
+) -> None:
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    encoded.clear()
+    assert build(open_folder(folder), colours, out, **how).kept == 0
+    assert sum(encoded) == 60
+    assert same_as_new(folder, colours, out, **how)
+
+
+def test_another_model_is_another_build(
+    folder: Path, colours: OnnxEncoder, encoded: Encoded, tmp_path: Path
+) -> None:
+    out, other = tmp_path / "out", OnnxEncoder(colours.folder)
+    other.spec = other.spec.model_copy(update={"revision": "2"})
+    build(open_folder(folder), colours, out)
+    encoded.clear()
+    assert build(open_folder(folder), other, out).kept == 0
+    assert sum(encoded) == 60
+
+
+def test_rejects_are_kept_with_their_part_and_passing_ones_tried_again(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from image_search.errors import PictureError
+    from image_search.folder import FolderReader
+
+    out = tmp_path / "out"
+    (folder / "4/44.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    read, tried = FolderReader.read, []
+
+    def fail(self: FolderReader, place: str) -> bytes:
+        tried.append(place)
+        if place == "5/55.png":
+            raise PictureError("cannot be read: Input/output error")
+        return read(self, place)
+
+    monkeypatch.setattr(FolderReader, "read", fail)
+    assert build(open_folder(folder), colours, out).rows == 58
+    monkeypatch.setattr(FolderReader, "read", read)
+    again = build(open_folder(folder), colours, out)
+    assert again.rows == 59
+    assert again.rejects == {"damaged": 1}
+    assert same_as_new(folder, colours, out)
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", [data_file, thumbnail_file])
+def test_a_damaged_part_is_made_again_and_said(
+    folder: Path,
+    colours: OnnxEncoder,
+    encoded: Encoded,
+    tmp_path: Path,
+    file: Callable[[int, int], str],
+) -> None:
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    rows = Artifact.open(out).manifest.parts
+    damage(out / file(1, len(rows)))
+    encoded.clear()
+    with Builder(open_folder(folder), colours, out) as builder:
+        assert builder.run().rows == 60
+    assert sum(encoded) == rows[1]
+    assert len(builder.notices) == 1
+    assert "was damaged since it was made" in builder.notices[0]
+    assert same_as_new(folder, colours, out)
+
+
+def test_parts_of_a_stopped_build_and_the_former_collection_are_both_kept(
+    folder: Path, colours: OnnxEncoder, encoded: Encoded, tmp_path: Path
+) -> None:
+    class StoppedError(Exception):
+        pass
+
+    class Stop:
+        left = 3
+
+        def update(self, n: int) -> None:
+            self.left -= bool(n)
+            if not self.left:
+                raise StoppedError
+
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    for number in range(60, 90):
+        add(folder, f"0/{number}.png", number)
+    with pytest.raises(StoppedError):
+        build(open_folder(folder), colours, out, progress=Stop())
+    encoded.clear()
+    summary: Summary = build(open_folder(folder), colours, out)
+    assert summary.rows == 90
+    assert summary.kept > 60
+    assert sum(encoded) == 90 - summary.kept
+    assert same_as_new(folder, colours, out)
+
+
+def test_where_parts_end_depends_on_the_ids_alone() -> None:
+    ids = [f"{n:05}.jpg" for n in range(20_000)]
+    whole = {(ids[a], ids[b - 1]) for a, b in parts.cut(ids)}
+    fewer = ids[:5000] + ids[5001:]
+    moved = {(fewer[a], fewer[b - 1]) for a, b in parts.cut(fewer)}
+    assert len(whole - moved) <= 2
+    assert 10 <= len(whole) <= 40
+    assert sum(b - a for a, b in parts.cut(ids)) == len(ids)
+    assert max(b - a for a, b in parts.cut(ids)) <= 2 * parts.SIZE
+
+
+def test_the_forecast_counts_what_is_new(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with Builder(open_folder(folder), colours, out) as builder:
+        forecast = builder.forecast()
+        assert (forecast.pictures, forecast.new) == (60, 60)
+        assert forecast.seconds > 0
+        assert forecast.disk > 60 * 100
+        assert forecast.free > 0
+    assert not list(tmp_path.glob("out*"))  # a look leaves nothing behind
+    build(open_folder(folder), colours, out)
+    add(folder, "x.png", 1)
+    with Builder(open_folder(folder), colours, out) as builder:
+        assert builder.forecast().new == 1
+
+
+def test_a_source_that_is_gone_stops_the_build_and_nothing_is_lost(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    from image_search.errors import CollectionError
+
+    collection: Collection = open_folder(folder)
+    folder.rename(tmp_path / "unplugged")
+    with pytest.raises(CollectionError, match="is gone: No such file or directory"):
+        build(collection, colours, tmp_path / "out")
+    (tmp_path / "unplugged").rename(folder)
+    assert build(collection, colours, tmp_path / "out").rows == 60

@@ -1,0 +1,157 @@
+"""Workers: in order, in processes, by threads; and pictures that take their process with them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from image_search import workers
+from image_search.collection import Entry, Reject
+from image_search.errors import CollectionError, PictureError
+from image_search.prepare import Prepared, Preparer
+from image_search.workers import CRASHED, Outcome, Work, Workers
+
+
+@dataclass(frozen=True)
+class Words:
+    """A reader whose places are what is read."""
+
+    def read(self, place: str) -> bytes:
+        if place == "missing":
+            raise PictureError("cannot be read: it is missing")
+        return place.encode()
+
+    def check(self) -> None:
+        raise CollectionError("never asked here")
+
+
+def deadly(data: bytes) -> Prepared:
+    """Makes of anything a picture one pixel wide; of some words an end."""
+    if data == b"crash":
+        os._exit(11)
+    if data == b"bad":
+        raise PictureError("damaged: bad")
+    if data == b"unwritable":
+        raise OSError("encoder error -2")
+    return Prepared(data, str(os.getpid()).encode(), 1, 1, np.zeros((1, 1, 3), np.uint8))
+
+
+def make_deadly() -> Preparer:
+    return deadly
+
+
+def outcomes(words: list[str], readers: int = 0, apart: bool = True) -> list[Outcome]:
+    entries = [Entry(str(number), word, "") for number, word in enumerate(words)]
+    expected = workers.FEW if apart else 1
+    with Workers(Work(Words(), make_deadly), 2, readers, expected) as pool:
+        return list(pool.prepare(entries))
+
+
+def text(outcome: Outcome) -> str:
+    return outcome.reason if isinstance(outcome, Reject) else outcome.stored.decode()
+
+
+@pytest.mark.parametrize("readers", [0, 3])
+@pytest.mark.parametrize("apart", [True, False])
+def test_everything_comes_back_in_order(readers: int, apart: bool) -> None:
+    words = [f"word {n}" for n in range(300)]
+    words[7], words[8], words[9] = "missing", "bad", "unwritable"
+    found = outcomes(words, readers, apart)
+    assert [text(o) for o in found[:7]] == words[:7]
+    assert found[7:10] == [
+        Reject("7", "cannot be read: it is missing"),
+        Reject("8", "damaged: bad"),
+        Reject("9", "cannot be stored: encoder error -2"),
+    ]
+    assert [text(o) for o in found[10:]] == words[10:]
+    by = {o.thumbnail for o in found if isinstance(o, Prepared)}
+    assert (str(os.getpid()).encode() in by) != apart
+
+
+def test_a_picture_that_crashes_its_process_is_a_reject_and_the_rest_goes_on() -> None:
+    words = [f"word {n}" for n in range(200)]
+    for place in (3, 90, 91, 199):
+        words[place] = "crash"
+    found = outcomes(words)
+    assert [n for n, o in enumerate(found) if isinstance(o, Reject)] == [3, 90, 91, 199]
+    assert {o.reason for o in found if isinstance(o, Reject)} == {CRASHED}
+    assert [text(o) for o in found if not isinstance(o, Reject)] == [
+        word for word in words if word != "crash"
+    ]
+
+
+def test_only_some_are_prepared_ahead() -> None:
+    asked = 0
+
+    def entries() -> Iterator[Entry]:
+        nonlocal asked
+        for number in range(100_000):
+            asked += 1
+            yield Entry(str(number), "word", "")
+
+    with Workers(Work(Words(), make_deadly), 2, 0, 1) as pool:
+        next(pool.prepare(entries()))
+    assert asked <= (workers.AHEAD * 2 + 1) * workers.CHUNK
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    """Killed with -9, it can tell them nothing."""
+    import subprocess
+    import sys
+    import time
+
+    script = """
+import os, sys, time
+sys.path.insert(0, "tests")
+from test_workers import Words, make_deadly
+from image_search.collection import Entry
+from image_search.workers import Work, Workers
+with Workers(Work(Words(), make_deadly), 2, 0, 1000) as pool:
+    stream = pool.prepare(Entry(str(n), "word", "") for n in range(100))
+    found = {next(stream).thumbnail.decode() for _ in range(100)}
+    print(*found, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "."},
+    ) as process:
+        assert process.stdout is not None
+        children = [int(word) for word in process.stdout.readline().split()]
+        assert children
+        process.kill()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() and not _ended(child) for child in children):
+        assert time.monotonic() < deadline, "workers outlive the program"
+        time.sleep(0.1)
+
+
+def _ended(process: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return True
+
+
+def test_a_script_without_a_main_guard_may_build(tmp_path: Path) -> None:
+    """As a keeper writes it: processes must not run the script again."""
+    import subprocess
+    import sys
+
+    script = tmp_path / "keeper.py"
+    script.write_text(
+        "import sys; sys.path[:0] = ['.', 'tests']\n"
+        "print('once')\n"
+        "from test_workers import outcomes\n"
+        "print(len(outcomes(['word'] * 40)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["once", "40"]
+    assert done.stderr == ""
