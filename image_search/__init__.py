@@ -36,8 +36,9 @@ def open(
     Face Hub; without it the setting IMAGE_SEARCH_ARTIFACT counts, and without that the demo, which
     is built on first use. The pictures whose ids are in `withdrawn` are as if they were not there;
     what is added to the set counts from then on. `model` is only for a dataset made by hand, of
-    pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises ArtifactError if it is missing, damaged or
-    of another format, HubError if it is on the Hub and cannot be read.
+    pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises
+    ArtifactError if it is missing, damaged or of another format, HubError if it is on the Hub and
+    cannot be read.
     """
     from image_search.search import Searcher
 

@@ -5,7 +5,7 @@ written. How long each was waited for says what the slowest of them is.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -105,6 +105,7 @@ class Line:
             while waiting:
                 self._write(waiting.popleft())
         finally:
+            outcomes.close()
             encoding.shutdown(wait=False, cancel_futures=True)
             for part in self._begun:
                 part.abandon()
@@ -143,7 +144,7 @@ class Line:
         self.progress.update(len(batch.prepared) + len(batch.rejects))
 
 
-def _watched(job: Job, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+def _watched(job: Job, outcomes: Iterator[Outcome]) -> Generator[Outcome, None, None]:
     """The outcomes; stops where it is the source that is gone, not single pictures."""
     unread = 0
     for outcome in outcomes:

@@ -257,7 +257,7 @@ def _repeat(texts: list[str]) -> bool:
 
 def _number(text: str) -> int | float | None:
     # leading zeros pass here: only who overrides the kind gets this far with them
-    if not re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,15})?", text, re.ASCII):
+    if not re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,20})?", text, re.ASCII):
         return None
     number = float(text)
     return int(number) if number.is_integer() else number
@@ -278,5 +278,7 @@ def _plain(name: str) -> str:
 
 
 def _any_of(names: Iterable[str]) -> str:
-    *rest, last = (repr(name) for name in names)
+    if not (quoted := [repr(name) for name in names]):
+        return "none"
+    *rest, last = quoted
     return f"{', '.join(rest)} or {last}" if rest else last

@@ -6,9 +6,9 @@ extension of the name plays no part.
 
     id        the path relative to the folder, with "/", in Unicode NFC
     state     size and time of change
-    metadata  of the table (metadata.csv, .tsv, .jsonl or .parquet in the folder, or one given), then
-              of the groups of the file name pattern, then `folder`: where the file lies, if not at
-              the top
+    metadata  of the table (metadata.csv, .tsv, .jsonl or .parquet in the folder, or one given),
+              then of the groups of the file name pattern, then `folder`: where the file lies, if
+              not at the top
 """
 
 import os

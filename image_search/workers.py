@@ -90,8 +90,10 @@ class Workers:
 
             try:
                 yield from self._prepare(_in_turn(read, entries, AHEAD * self._readers))
-            finally:
+            except BaseException:  # stopped: do not wait for what is under way
                 threads.shutdown(wait=False, cancel_futures=True)
+                reader.close()
+                raise
 
     def _prepare(self, items: Iterator[Item]) -> Iterator[Outcome]:
         waiting: deque[tuple[list[Item], Future[list[Outcome]]]] = deque()

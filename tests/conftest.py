@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import image_search
 from image_search.build import build
-from image_search.folder import open_folder
 from image_search.encoder import OnnxEncoder
+from image_search.folder import open_folder
 from image_search.search import Searcher
 
 # Mean colours whose cosines with "red" differ: 1, .894, .707, 0, 0.

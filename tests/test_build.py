@@ -16,9 +16,9 @@ import image_search
 from image_search import parts
 from image_search.artifact import Artifact
 from image_search.build import build
-from image_search.folder import FolderReader, open_folder
 from image_search.encoder import OnnxEncoder
 from image_search.errors import ArtifactError, CollectionError, PictureError
+from image_search.folder import FolderReader, open_folder
 from image_search.manifest import CollectionInfo
 from image_search.verify import verify
 

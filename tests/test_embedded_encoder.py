@@ -94,8 +94,8 @@ def test_two_builds_have_identical_vectors(tmp_path: Path) -> None:
     """The real encoder, real pictures, two builds from nothing."""
     from image_search.artifact import Artifact
     from image_search.build import build
-    from image_search.folder import open_folder
     from image_search.demo import FOLDER
+    from image_search.folder import open_folder
 
     collection = open_folder(FOLDER / "pictures" / "nmk")
     first, second = tmp_path / "first", tmp_path / "second"

@@ -58,7 +58,8 @@ def test_the_thinnest_picture_is_taken(fit: str, size: tuple[int, int]) -> None:
 
 
 def test_values_are_normalised_by_channel() -> None:
-    numbers = ready(Preprocessing(size=4, fit="crop", mean=(0.5, 0, 0.2), std=(0.5, 1, 0.4)), Image.new("RGB", (4, 4), (255, 0, 51)))
+    preprocessing = Preprocessing(size=4, fit="crop", mean=(0.5, 0, 0.2), std=(0.5, 1, 0.4))
+    numbers = ready(preprocessing, Image.new("RGB", (4, 4), (255, 0, 51)))
     assert numbers[:, 0, 0] == pytest.approx([1, 0, 0], abs=1e-6)
 
 

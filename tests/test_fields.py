@@ -207,6 +207,7 @@ def test_overrides_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("number", 1872.0, 1872),
         ("number", "-3", -3),
         ("number", "007", 7),
+        ("number", "0.12345678901234567", 0.12345678901234567),
         ("number", "ca. 1872", None),
         ("number", "nan", None),
         ("number", "1_000", None),
@@ -245,3 +246,10 @@ def test_the_arrow_schema_looks_at_all_rows() -> None:
     )
     table = pa.table(columns, schema=arrow_schema(fields, columns))
     assert table["size"].to_pylist() == [1.0, 0.5, None]
+
+
+def test_a_fields_toml_where_there_are_no_columns_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "fields.toml"
+    path.write_text("[year]\n")
+    with pytest.raises(CollectionError, match="no column 'year'; the columns are none"):
+        read_overrides(path, [])

@@ -27,6 +27,9 @@ class Words:
     def check(self) -> None:
         raise CollectionError("never asked here")
 
+    def close(self) -> None:
+        pass
+
 
 def deadly(data: bytes) -> Prepared:
     """Makes of anything a picture one pixel wide; of some words an end."""
