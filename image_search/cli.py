@@ -134,6 +134,7 @@ def info(artifact: Collection = None, model: Model = None, as_json: AsJson = Fal
         "model": f"{manifest.encoder.name}, revision {manifest.encoder.revision}",
         "built": manifest.created,
         "fields": ", ".join(f"{f.name} ({f.role or f.kind})" for f in manifest.fields) or "none",
+        "tables": ", ".join(f"{t.name} ({t.rows:,} rows)" for t in manifest.tables) or "none",
         "recall at 10": f"{recall.text_at_10:.1%} for words, {recall.picture_at_10:.1%} for "
         "pictures, against exact search",
         "version": opened.version,
