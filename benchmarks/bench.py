@@ -1,6 +1,6 @@
 """Our way and the article's, measured in one run: serving, from the Hub, and building.
 
-    make bench                              # all of it: about 25 minutes on two cores
+    make bench                              # all of it: about 20 minutes on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1
     python benchmarks/bench.py --only building --pictures 2000 --json building.json
 
@@ -20,7 +20,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,31 +59,28 @@ def make(folder: Path, kind: str, *arguments: Any) -> Path:
     return folder
 
 
-def run(arguments: argparse.Namespace, folder: Path, gpu: bool) -> dict[str, Any]:
-    """All results, by a title."""
+def run(
+    arguments: argparse.Namespace, folder: Path, gpu: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Titles and results, each as soon as it is there."""
     model = make(folder / "model", "model")
-    results: dict[str, Any] = {}
     for rows in arguments.rows if "serving" in arguments.only else ():
         with tempfile.TemporaryDirectory(dir=folder) as name:
             place = make(Path(name) / "rows", "rows", model, rows, TINY_SIDE)
             home = Path(name) / "home"
-            results[f"Serving {rows:,} pictures"] = {
-                **serving.compare(place, model, home, arguments.queries, arguments.rounds),
-                "encoder": json.loads((place / "artifact/encoder/encoder.json").read_bytes()),
-            }
+            result = serving.compare(place, model, home, arguments.queries, arguments.rounds)
+            spec = json.loads((place / "artifact/encoder/encoder.json").read_bytes())
+        yield f"Serving {rows:,} pictures", {**result, "encoder": spec}
     if "hub" in arguments.only:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             place = make(Path(name) / "rows", "rows", model, arguments.hub_rows, ANY_SIDE)
-            results[f"From the Hub, {arguments.hub_rows:,} pictures"] = fetching.compare(
-                place, model, Path(name), min(2, arguments.rounds)
-            )
+            result = fetching.compare(place, model, Path(name), min(2, arguments.rounds))
+        yield f"From the Hub, {arguments.hub_rows:,} pictures", result
     if "building" in arguments.only:
         count = arguments.pictures or (8192 if gpu else 512)
         pictures = make(folder / "pictures", "pictures", count)
-        results[f"Building {count:,} pictures"] = building.compare(
-            pictures, model, folder / "turn", min(2, arguments.rounds)
-        )
-    return results
+        result = building.compare(pictures, model, folder / "turn", min(2, arguments.rounds))
+        yield f"Building {count:,} pictures", result
 
 
 def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
@@ -120,14 +117,16 @@ def main() -> None:
     told = machine()
     for name, value in told.items():
         say(f"{name}: {value}")
-    with tempfile.TemporaryDirectory() as name:
-        results = run(arguments, Path(name), told["gpu"] is not None)
-    for title, result in results.items():
-        print(f"\n{show(title, result, told['gpu'] is not None)}")
+    gpu = told["gpu"] is not None
     path = arguments.json or HERE / "results" / f"{time.strftime('%Y-%m-%d-%H%M')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": told, "results": results}, indent=2) + "\n")
-    print(f"\nAll turns are in {path}. It took {(time.monotonic() - begin) / 60:.0f} minutes.")
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for title, result in run(arguments, Path(name), gpu):
+            results[title] = result
+            path.write_text(json.dumps({"machine": told, "results": results}, indent=2) + "\n")
+            print(f"\n{show(title, result, gpu)}\n", flush=True)
+    print(f"All turns are in {path}. It took {(time.monotonic() - begin) / 60:.0f} minutes.")
 
 
 if __name__ == "__main__":

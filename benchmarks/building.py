@@ -6,8 +6,11 @@ thumbnails and writes a collection to the disk; the article's is `map(encode)` a
 
 `host`: the time of the machine for a picture with a model that answers at once, as processor time
 of all processes and on the clock. "to the encoder" is the work of `map(encode)`; "all that is
-stored" has the thumbnails and the files too. What `map` takes to hash the model before the first
-picture (3 s) is left out.
+stored" has the thumbnails and the files too: of the article the thumbnails of its first form, the
+vectors of its second, and the parquet files of `push_to_hub`. Its first form alone encodes the
+thumbnails and keeps no other picture. What `map` takes to hash the model before the first picture
+(3 s) is left out. The model's own processor is the one without torchvision, which nothing here
+needs.
 """
 
 import shutil

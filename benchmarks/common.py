@@ -74,6 +74,7 @@ def environment(way: str, home: Path, **more: str) -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "TQDM_DISABLE": "1",
         **(ONE_THREAD if way == TUNED else {}),
         **more,
     }
@@ -193,7 +194,7 @@ def table(title: str, medians: Mapping[str, Figures], expected: Mapping[str, Exp
         line = f"{name:<46}{number(medians[OURS].get(name)):>9}"
         for way, least in ((ARTICLE, wanted.ratio), (TUNED, wanted.tuned)):
             had = ratio(medians, name, way, wanted.faster)
-            shown = "" if had is None else f"{had:.2g}x" if had < 10 else f"{had:.0f}x"
+            shown = "" if had is None else f"{had:.2f}x" if had < 10 else f"{had:.0f}x"
             line += f"{number(medians.get(way, {}).get(name)):>10}{shown:>7}"
             line += f" {verdict(had, least):<12}"
         lines.append(line.rstrip())

@@ -35,5 +35,5 @@ def stub_line(job: Job, folder: Path, workers: Workers, batch: int) -> None:
             np.stack(pixels)  # as the encoder gets them
         return np.zeros((len(pixels), job.recipe.dim), np.float32)
 
-    line = Line(job, folder, workers, zeros, batch, Quiet(), Stopwatch())
+    line = Line(job, folder, workers, zeros, batch, Quiet(), Stopwatch(), lambda: True)
     line.make_parts(plan(job, []))

@@ -152,8 +152,7 @@ def _copy_encoder(source: Path, target: Path) -> None:
     """Not a second name: what is tried with 8 bits is written over."""
     target.mkdir()
     for path in source.iterdir():
-        if path.name != "agreement.json":
-            shutil.copyfile(path, target / path.name)
+        shutil.copyfile(path, target / path.name)
 
 
 def _vectors(path: Path, parts: list[Path], rows: int, dim: int) -> Vectors:

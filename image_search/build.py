@@ -7,7 +7,6 @@ made of pictures that have not changed since is kept.
 
 import dataclasses
 import json
-import os
 import shutil
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
+from loky import cpu_count
 
 from image_search import images, probes
 from image_search import manifest as layout
@@ -28,33 +28,28 @@ from image_search.assemble import Ingredients, Options, assemble
 from image_search.collection import Collection
 from image_search.encoder import Encoder, OnnxEncoder, Pixels, Preprocessing, Vectors
 from image_search.encoding import Line
-from image_search.errors import ArtifactError
+from image_search.errors import ArtifactError, PictureError
 from image_search.export import Agreement, export_encoder
 from image_search.extra import Extra
-from image_search.forecast import Forecast, read_sample
+from image_search.forecast import Forecast, take_sample
 from image_search.kept import Step, damaged, find, plan
 from image_search.manifest import CollectionInfo
-from image_search.parts import Job, Recipe, to_disk
+from image_search.parts import Job, Recipe
 from image_search.place import (
+    AGREEMENT,
     check_target,
     check_work,
     place_of_work,
     put_in_place,
     restore,
 )
-from image_search.prepare import Preparer, preparer
+from image_search.prepare import Resizer, preparer
 from image_search.progress import Progress, Quiet, Stopwatch
 from image_search.workers import Work, Workers
 
 SAME = 0.98
 """Cosine of two vectors that a model made of one picture, at least: a JPEG saved again, or 16 bits,
 take away less than that, and vectors of another model have nothing in common."""
-
-AGREEMENT = "agreement.json"
-"""Beside an exported encoder in the place of work: which model it is, and how well it agrees."""
-
-BATCH_SIZE = 32
-"""Pictures that are encoded at a time where there is no GPU."""
 
 
 @dataclass
@@ -115,7 +110,14 @@ class Builder:
     ) -> None:
         self.out = out.resolve()
         self.notices: list[str] = []
-        self._sample = read_sample(collection, max_pixels)
+        self._workers = workers or cpu_count()
+        self._batch_size = batch_size or encoder.batch_size
+        resizer: Resizer = "pillow" if isinstance(encoder, OnnxEncoder) else "torch"
+        preprocessing = Preprocessing(**encoder.preprocessing.model_dump())
+        self._work = Work(
+            collection.reader, partial(preparer, resizer, preprocessing, max_side, max_pixels)
+        )
+        self._sample = take_sample(collection, self._work, self._workers)
         if collection.vectors is not None and not self._made(collection.vectors, encoder):
             self.notices.append(
                 f"the embeddings of {collection.name} were not made by {encoder.name}, so its "
@@ -127,8 +129,6 @@ class Builder:
         self._info = info or CollectionInfo(name=collection.name)
         self._options = options or {}
         self._extras = extras
-        self._workers = workers or os.cpu_count() or 1
-        self._batch_size = batch_size or (BATCH_SIZE if encoder.device == "cpu" else 512)
         self._watch = Stopwatch()
         self._stack = ExitStack()
         self._steps: list[Step] | None = None
@@ -138,8 +138,8 @@ class Builder:
             revision=encoder.revision,
             precision="given" if given else encoder.precision,
             dim=encoder.dim,
-            preprocessing=Preprocessing(**encoder.preprocessing.model_dump()),
-            resizer="pillow" if isinstance(encoder, OnnxEncoder) else "torch",
+            preprocessing=preprocessing,
+            resizer=resizer,
             max_side=max_side,
             max_pixels=max_pixels,
         )
@@ -183,11 +183,12 @@ class Builder:
         """
         found = find(self.out, self.work, self._job.recipe.key)
         steps = plan(self._job, found)
-        while bad := {part.data for part in damaged(steps, checked)}:
+        sound: set[Path] = set()
+        while bad := {part.data for part in damaged(steps, sound, checked)}:
             for path in bad:
                 self.notices.append(f"{path} was damaged since it was made, and is made again")
             found = [part for part in found if part.data not in bad]
-            steps, checked = plan(self._job, found), lambda rows: None
+            steps = plan(self._job, found)
         self._steps = steps
         return steps
 
@@ -197,23 +198,19 @@ class Builder:
         Raises EncoderError if the model cannot be exported.
         """
         steps = self._planned
-        recipe = self._job.recipe
-        prepare = self._preparer()()
-        sample = [prepare(data) for data in self._sample.data[:1]]  # whatever is loaded at first
-        start = time.perf_counter()
-        sample = [prepare(data) for data in self._sample.data]
-        worked = time.perf_counter() - start
-        encoded = self._time_encoding([made.pixels for made in sample])
+        encoding = self._time_encoding([made.pixels for made in self._sample.prepared])
+        exported = self.work / "encoder"
         return Forecast.reckon(
             pictures=len(self._collection),
             new=sum(len(step.new) for step in steps),
-            reading=self._sample.seconds / self._sample.tried if self._collection.readers else 0.0,
-            preparing=worked / max(1, len(sample)) / self._workers,
-            encoding=encoded,
+            written=sum(s.slice.stop - s.slice.start for s in steps if s.whole is None),
+            sample=self._sample,
+            encoding=encoding,
             on_cpu=self._encoder.device == "cpu",
-            stored=[len(made.stored) + len(made.thumbnail) for made in sample],
-            dim=recipe.dim,
+            dim=self._job.recipe.dim,
             workers=self._workers,
+            # Exported, copied, and tried with 8 bits.
+            encoder=3 * sum(path.stat().st_size for path in exported.glob("*")),
             folder=self.work,
         )
 
@@ -246,7 +243,7 @@ class Builder:
             return False
         ours = encoder.encode_images(self._sample.pictures)
         cosines = (ours * vectors[self._sample.places]).sum(axis=1)
-        return bool(np.median(cosines) > SAME)
+        return bool(np.percentile(cosines, 10) > SAME)
 
     @cached_property
     def _query_encoder(self) -> tuple[Agreement, Encoder]:
@@ -260,52 +257,55 @@ class Builder:
             agreement = self._exported(folder) or self._export(folder)
         if self._encoder.device != "cpu" or isinstance(self._encoder, OnnxEncoder):
             return agreement, self._encoder
-        return agreement, OnnxEncoder(folder, threads=os.cpu_count() or 1)
+        return agreement, OnnxEncoder(folder, threads=cpu_count())
 
     def _exported(self, folder: Path) -> Agreement | None:
         """What was found when a stopped build exported this very model; else None."""
         try:
-            told = json.loads((folder / AGREEMENT).read_bytes())
+            told = json.loads((self.work / AGREEMENT).read_bytes())
             agreement = Agreement.model_validate(told["agreement"])
+            same = told["model"] == self._model and told["sha256"] == _hashes(folder)
         except (OSError, ValueError, LookupError):
             return None
-        return agreement if told["model"] == self._model else None
+        return agreement if same else None
 
     def _export(self, folder: Path) -> Agreement:
         shutil.rmtree(folder, ignore_errors=True)
         agreement = export_encoder(self._encoder, folder, probes.TEXTS, self._sample.pictures)
-        told = {"model": self._model, "agreement": agreement.model_dump()}
-        half = folder / f"{AGREEMENT}.tmp"
-        half.write_text(json.dumps(told))
-        for path in folder.iterdir():
-            to_disk(path)
-        half.replace(folder / AGREEMENT)
+        told = {
+            "model": self._model,
+            "sha256": _hashes(folder),
+            "agreement": agreement.model_dump(),
+        }
+        (self.work / AGREEMENT).write_text(json.dumps(told))
         return agreement
 
     @property
     def _model(self) -> list[str]:
         return [self._encoder.name, self._encoder.revision]
 
-    def _preparer(self) -> Callable[[], Preparer]:
-        recipe = self._job.recipe
-        return partial(
-            preparer, recipe.resizer, recipe.preprocessing, recipe.max_side, recipe.max_pixels
-        )
-
     def _make_parts(self, steps: list[Step], progress: Progress) -> list[Path]:
-        new = sum(len(step.new) for step in steps)
-        work = Work(self._collection.reader, self._preparer())
-        with Workers(work, self._workers, self._collection.readers, new) as workers:
-            line = Line(
-                self._job,
-                self.work / "parts",
-                workers,
-                self._encode,
-                self._batch_size,
-                progress,
-                self._watch,
-            )
-            return line.make_parts(steps)
+        line = Line(
+            self._job,
+            self.work / "parts",
+            Workers(self._work, self._workers, self._collection.readers),
+            self._encode,
+            self._batch_size,
+            progress,
+            self._watch,
+            self._source_answers,
+        )
+        return line.make_parts(steps)
+
+    def _source_answers(self) -> bool:
+        """Whether a picture that could be read before can be read still."""
+        for place in self._sample.places[:3]:
+            try:
+                self._collection.reader.read(self._collection.entries[place].place)
+                return True
+            except PictureError:
+                continue
+        return False
 
     def _encode(self, pixels: list[Pixels], entries: list[int]) -> Vectors:
         if not pixels:
@@ -337,3 +337,7 @@ class Builder:
             sizes=dict(sizes),
             seconds=self._watch.seconds,
         )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.name: layout.file_info(path).sha256 for path in sorted(folder.iterdir())}

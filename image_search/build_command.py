@@ -1,12 +1,12 @@
 """The command line of build_index.py: says what it will do, builds, and says what it did."""
 
-import os
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from loky import cpu_count
 from tqdm import tqdm
 
 from image_search.cli import push_with_bar, pushed_text, run
@@ -191,7 +191,7 @@ def build_index(
         workers=workers,
         batch_size=batch_size,
     ) as builder:
-        _say_plan(builder, encoder, workers or os.cpu_count() or 1)
+        _say_plan(builder, encoder, workers or cpu_count())
         if dry_run:
             print("Nothing was built: this was --dry-run.")
             return
@@ -302,3 +302,12 @@ def open_encoder(model: str, device: str | None = None) -> Encoder:
     from image_search.sentence_transformer import SentenceTransformerEncoder
 
     return SentenceTransformerEncoder(model, device)
+
+
+def model_revision(model: str) -> str:
+    """The exact version that a model's name means now. Raises EncoderError."""
+    if model == "embedded":
+        return embedded_encoder().revision
+    from image_search.sentence_transformer import resolve
+
+    return resolve(model)[1]

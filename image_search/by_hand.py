@@ -5,6 +5,7 @@ thumbnails and an index are made, and the query encoder out of the model that ma
 """
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,18 +30,19 @@ def ensure_built(place: str | Path, model: str) -> Path:
     CollectionError if it has none, or they are not of this model.
     """
     from image_search.build import Builder
-    from image_search.build_command import open_encoder
+    from image_search.build_command import model_revision, open_encoder
     from image_search.hub import look
     from image_search.source import Options, open_source
 
     named = None if Path(place).exists() else REPO.fullmatch(str(place))
     version = look(named["repo"], named["revision"]).commit if named else _state(Path(place))
-    key = hashlib.sha256(f"{FORMAT_VERSION} {place} {version} {model}".encode()).hexdigest()[:12]
+    told = f"{FORMAT_VERSION} {place} {version} {model} {model_revision(model)}"
+    key = hashlib.sha256(told.encode()).hexdigest()[:12]
     out = settings().cache / f"by-hand-{key}"
     try:
         return Artifact.open(out).path
     except ArtifactError:  # not built yet, or damaged: it is ours to build again
-        pass
+        shutil.rmtree(out, ignore_errors=True)
     source = f"{named['repo']}@{version}" if named else str(place)
     collection = open_source([source], Options(), settings().cache / "sources")
     for line in collection.notices:

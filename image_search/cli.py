@@ -4,8 +4,10 @@ Exit codes: 0, 1 for an error that the operator has to mend (one line on standar
 command that was typed wrongly.
 """
 
+import atexit
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +63,11 @@ def run(command: Callable[[], Any]) -> None:
         path = error.filename2 or error.filename or ""
         sys.exit(f"error: {error.strerror or error}: {path}".rstrip(": "))
     except KeyboardInterrupt:
-        sys.exit(130)  # what shells expect after Ctrl+C
+        # At once: Python by itself would wait for every thread that listens to a silent server.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # what shells expect after Ctrl+C
 
 
 def main() -> None:

@@ -145,7 +145,8 @@ def by_id(items: Iterable[Found]) -> tuple[dict[str, Entry], list[Reject]]:
         elif name != printable(name):
             rejects.append(Reject(printable(name), "name is not UTF-8; rename the file"))
         elif has_controls(name):
-            rejects.append(Reject(name, "name has a line break or the like; rename it"))
+            seen = "".join(c if unicodedata.category(c) != "Cc" else repr(c)[1:-1] for c in name)
+            rejects.append(Reject(seen, "name has a line break or the like; rename it"))
         else:
             good.append((unicodedata.normalize("NFC", name) != name, name, found))
     entries: dict[str, Entry] = {}

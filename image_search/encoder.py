@@ -150,6 +150,10 @@ class Encoder(Protocol):
         """Where it computes, such as cpu or cuda."""
 
     @property
+    def batch_size(self) -> int:
+        """Pictures that `encode_pixels` is best given at a time."""
+
+    @property
     def notice(self) -> str | None:
         """A sentence for the people who search with it, where one is needed."""
 
@@ -227,6 +231,10 @@ class OnnxEncoder:
     @property
     def device(self) -> str:
         return "cpu"
+
+    @property
+    def batch_size(self) -> int:
+        return BATCH * max(4, self._threads)
 
     @property
     def notice(self) -> str | None:

@@ -83,6 +83,8 @@ class Line:
     batch_size: int
     progress: Progress
     watch: Stopwatch
+    source_answers: Callable[[], bool]
+    """Whether something of the source can still be read, asked when much could not."""
     _begun: list[OrderedPart] = field(default_factory=list)
 
     def make_parts(self, steps: list[Step]) -> list[Path]:
@@ -92,7 +94,7 @@ class Line:
         source can be read any more.
         """
         entries = (self.job.collection.entries[n] for step in steps for n in step.new)
-        outcomes = _watched(self.job, self.workers.prepare(entries))
+        outcomes = self._watched(self.workers.prepare(entries))
         waiting: deque[Batch] = deque()
         encoding = ThreadPoolExecutor(1)
         try:
@@ -143,20 +145,19 @@ class Line:
                 self._begun.remove(batch.writer)
         self.progress.update(len(batch.prepared) + len(batch.rejects))
 
-
-def _watched(job: Job, outcomes: Iterator[Outcome]) -> Generator[Outcome, None, None]:
-    """The outcomes; stops where it is the source that is gone, not single pictures."""
-    unread = 0
-    for outcome in outcomes:
-        if isinstance(outcome, Reject) and outcome.reason.startswith(UNREADABLE):
-            job.collection.reader.check()
-            unread += 1
-            if unread == GIVE_UP:
-                raise CollectionError(
-                    f"The last {GIVE_UP:,} pictures could not be read ({outcome.reason}). If the "
-                    "network or a disk failed, the same command goes on from here; if these "
-                    "pictures are gone, leave them out of the source."
-                )
-        else:
-            unread = 0
-        yield outcome
+    def _watched(self, outcomes: Iterator[Outcome]) -> Generator[Outcome, None, None]:
+        """The outcomes; stops where it is the source that is gone, not single pictures."""
+        unread = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Reject) and outcome.reason.startswith(UNREADABLE):
+                self.job.collection.reader.check()
+                unread += 1
+                if unread % GIVE_UP == 0 and not self.source_answers():
+                    raise CollectionError(
+                        f"The last {GIVE_UP:,} pictures could not be read ({outcome.reason}), nor "
+                        "can one that could be read before. Is the network there, or the disk? "
+                        "The same command goes on from here."
+                    )
+            else:
+                unread = 0
+            yield outcome

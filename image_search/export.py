@@ -24,7 +24,7 @@ from image_search.encoder import (
     Vectors,
 )
 from image_search.errors import EncoderError
-from image_search.index import ExactIndex
+from image_search.index import ROUNDING, ExactIndex
 
 if TYPE_CHECKING:
     from image_search.sentence_transformer import SentenceTransformerEncoder
@@ -79,8 +79,11 @@ def top10_agreement(queries: Vectors, others: Vectors, collection: Vectors) -> f
     if not len(queries):
         return 1.0
     exact = ExactIndex(collection)
-    pairs = zip(exact.nearest(queries, 10)[0], exact.nearest(others, 10)[0], strict=True)
-    return float(np.mean([len(set(first) & set(second)) / len(first) for first, second in pairs]))
+    _, best = exact.nearest(queries, 10)
+    rows, _ = exact.nearest(others, 10)
+    # By the score, not by the row: of pictures that are the same any will do.
+    scores = np.einsum("qkd,qd->qk", collection[rows], queries)
+    return float(np.mean(scores >= best.min(axis=1, keepdims=True) - ROUNDING))
 
 
 def _towers(spec: EncoderSpec) -> tuple[str, str]:
@@ -207,7 +210,7 @@ def try_int8(
             candidate.encode_texts(texts) if tower == "text" else candidate.encode_images(pictures)
         )
         shares[tower] = top10_agreement(queries[tower], encoded, collection)
-        if shares[tower] >= MIN_TOP10:
+        if len(encoded) and shares[tower] >= MIN_TOP10:
             small.replace(folder / file)
             precision[tower] = "int8"
         else:

@@ -2,10 +2,10 @@
 
 import resource
 import shutil
+import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +13,14 @@ from PIL import Image
 
 from image_search import images
 from image_search.collection import Collection
-from image_search.errors import PictureError
-from image_search.prepare import ENCODED_SIDE
+from image_search.prepare import ENCODED_SIDE, Prepared
+from image_search.workers import Work, Workers
 
 SAMPLE = 32
 """Pictures that are tried, spread over the collection."""
+
+TRIES = 8
+"""Samples that are taken, at most, until one has a picture that can be used."""
 
 WORKER_MEMORY = 350_000_000
 """Bytes that a process needs which decodes (measured with torch loaded; 120 MB without)."""
@@ -25,39 +28,45 @@ WORKER_MEMORY = 350_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """Some pictures of a collection that can be decoded."""
+    """Some pictures of a collection that can be used."""
 
     places: list[int]
     """Which entries they are."""
-    data: list[bytes]
-    pictures: list[Image.Image]
-    tried: int
-    seconds: float
-    """What reading them took, as many at a time as the collection reads."""
+    prepared: list[Prepared]
+    reading: float
+    """Seconds a picture, if the collection has threads that read, all of them together."""
+    preparing: float
+    """Seconds a picture, by one process."""
+
+    @cached_property
+    def pictures(self) -> list[Image.Image]:
+        """The pictures as they are stored."""
+        return [images.decode(made.stored, max_side=ENCODED_SIDE) for made in self.prepared]
 
 
-def read_sample(collection: Collection, max_pixels: int) -> Sample:
-    """Read and decode up to SAMPLE pictures."""
+def take_sample(collection: Collection, work: Work, count: int) -> Sample:
+    """Prepare SAMPLE pictures, spread over the collection; others if none of these can be used.
 
-    def read(place: int) -> bytes | None:
-        try:
-            return collection.reader.read(collection.entries[place].place)
-        except PictureError:
-            return None
-
-    tried = range(0, len(collection), -(-len(collection) // SAMPLE))
-    start = time.perf_counter()
-    with ThreadPoolExecutor(max(1, collection.readers)) as pool:
-        found = list(pool.map(read, tried))
-    sample = Sample([], [], [], len(tried), time.perf_counter() - start)
-    for place, data in zip(tried, found, strict=True):
-        try:
-            if data is not None:
-                sample.pictures.append(images.decode(data, max_pixels, ENCODED_SIDE))
-                sample.data.append(data)
-                sample.places.append(place)
-        except PictureError:
-            continue
+    `count` processes do it: a picture may take its process with it.
+    """
+    step = -(-len(collection) // SAMPLE)
+    sample = Sample([], [], 0.0, 0.0)
+    for first in range(min(step, TRIES)):
+        places = list(range(first, len(collection), step))
+        workers = Workers(work, count, collection.readers)
+        start = time.perf_counter()
+        outcomes = list(workers.prepare(collection.entries[place] for place in places))
+        waited = time.perf_counter() - start - workers.seconds / count
+        good = [(p, o) for p, o in zip(places, outcomes, strict=True) if isinstance(o, Prepared)]
+        reading = max(0.0, waited) if collection.readers else 0.0
+        sample = Sample(
+            [place for place, _ in good],
+            [made for _, made in good],
+            reading / len(places),
+            workers.seconds / len(places),
+        )
+        if good:
+            break
     return sample
 
 
@@ -83,26 +92,33 @@ class Forecast:
         *,
         pictures: int,
         new: int,
-        reading: float,
-        preparing: float,
+        written: int,
+        sample: Sample,
         encoding: float,
         on_cpu: bool,
-        stored: Sequence[int],
         dim: int,
         workers: int,
+        encoder: int,
         folder: Path,
     ) -> Self:
-        """Out of seconds a picture, all workers together, and the bytes `stored` of some."""
+        """Out of a sample.
+
+        `written` rows lie in parts that are not kept whole; `encoding` is seconds a picture;
+        `encoder` the bytes of the exported query encoder.
+        """
+        preparing = sample.preparing / workers
         # Where the encoder has the same processors, one waits for the other.
         computing = preparing + encoding if on_cpu else max(preparing, encoding)
-        mean = sum(stored) / max(1, len(stored))
+        sizes = [len(made.stored) + len(made.thumbnail) for made in sample.prepared]
+        mean = sum(sizes) / max(1, len(sizes))
         vector = 4 * dim  # float32; the index has half of it again
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         return cls(
             pictures=pictures,
             new=new,
-            seconds=new * max(reading, computing),
-            disk=int(new * (mean + vector) + pictures * 1.5 * vector),
+            seconds=new * max(sample.reading, computing),
+            disk=int(written * (mean + vector) + pictures * 1.5 * vector + encoder),
             free=shutil.disk_usage(folder).free,
-            memory=peak + workers * WORKER_MEMORY + pictures * vector // 2,
+            memory=peak + workers * WORKER_MEMORY + pictures * vector,  # the index, twice
         )

@@ -65,6 +65,7 @@ class Done:
             link(self.data, half / DATA)
             link(self.thumbnails, half / THUMBNAILS)
         write_told(half, self.told)
+        shutil.rmtree(part, ignore_errors=True)  # what a kill left of one that was cleared away
         half.replace(part)
 
 
@@ -88,6 +89,7 @@ class Step:
 
 def find(out: Path, work: Path, recipe: str) -> list[Done]:
     """All parts that earlier builds by the same recipe left."""
+    _group.cache_clear()  # the files of a collection that was replaced have the old names
     return [*_in_work(work, recipe), *_in_artifact(out, recipe)]
 
 
@@ -103,18 +105,24 @@ def plan(job: Job, parts: Iterable[Done]) -> list[Step]:
     return [_step(job, slice, by_key.get(slice.key), known) for slice in slices]
 
 
-def damaged(steps: Iterable[Step], checked: Callable[[int], object]) -> list[Done]:
-    """The parts that the steps want to use and must not; `checked` is told the rows of each."""
-    used = {part.data: part for step in steps for part in _used(step)}
+def damaged(
+    steps: Iterable[Step], sound: set[Path], checked: Callable[[int], object]
+) -> list[Done]:
+    """The parts that the steps want to use and must not; `checked` is told the rows of each.
+
+    Those that were found sound are added to `sound`, and not read again.
+    """
+    used = {part.data: part for step in steps for part in _used(step) if part.data not in sound}
 
     def check(part: Done) -> bool:
-        sound = part.is_sound()
+        good = part.is_sound()
         checked(part.told.rows)
-        return sound
+        return good
 
     with ThreadPoolExecutor(HASHERS) as pool:
-        sound = list(pool.map(check, used.values()))
-    return [part for part, good in zip(used.values(), sound, strict=True) if not good]
+        results = list(zip(used.values(), pool.map(check, used.values()), strict=True))
+    sound |= {part.data for part, good in results if good}
+    return [part for part, good in results if not good]
 
 
 def read_row(part: Done, row: int, index: int) -> Row:
@@ -153,8 +161,8 @@ def _step(
     entries, states = job.collection.entries, job.states
     abouts = ((n, (entries[n].id, states[n])) for n in range(slice.start, slice.stop))
     own = {} if whole is None else {a: (whole, row) for row, a in enumerate(_abouts(whole))}
-    both = {**known, **own} if own else known
-    return Step(slice, None, {n: both[about] for n, about in abouts if about in both})
+    found = ((n, own.get(about) or known.get(about)) for n, about in abouts)
+    return Step(slice, None, {n: row for n, row in found if row})
 
 
 def _told_of(job: Job, slice: Slice, whole: Done) -> Told | None:
@@ -180,9 +188,9 @@ def _abouts(part: Done) -> Iterator[tuple[str, str]]:
         return iter(())
     try:
         table = pq.read_table(part.thumbnails, columns=["id", "state"])
-    except (OSError, ValueError, LookupError):  # damaged: whoever uses it will find out
+        return zip(*(column.to_pylist() for column in table.columns), strict=True)
+    except Exception:  # damaged: pyarrow and Unicode raise anything
         return iter(())
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _in_work(work: Path, recipe: str) -> Iterator[Done]:
@@ -199,7 +207,7 @@ def _in_artifact(out: Path, recipe: str) -> Iterator[Done]:
         if manifest.recipe != recipe:
             return
         with (out / REJECTS).open(encoding="utf-8", newline="") as file:
-            reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
+            reasons = {row["id"]: row["reason"] for row in csv.DictReader(file) if row["reason"]}
     except (ArtifactError, OSError, ValueError, LookupError):
         return  # there is none, of this format, that could be kept
     count = len(manifest.parts)

@@ -26,10 +26,10 @@ import pyarrow.parquet as pq
 from datasets import Features, Image, List, Value
 from numpy.typing import NDArray
 
-from image_search.collection import Collection, Entry, Reject
+from image_search.collection import Collection, Reject
 from image_search.encoder import Preprocessing, Vectors
 from image_search.manifest import FORMAT_VERSION, ROW_GROUP, file_info
-from image_search.prepare import Resizer
+from image_search.prepare import VERSION, Resizer
 
 SIZE = 1000
 """Pictures of a part, about: what is done again, at most, when a build was killed."""
@@ -75,7 +75,7 @@ class Recipe:
         """A name for the recipe, of 16 hexadecimal digits."""
         told = {**vars(self), "preprocessing": self.preprocessing.model_dump()}
         told.pop("key", None)
-        text = json.dumps([FORMAT_VERSION, told], sort_keys=True, default=str)
+        text = json.dumps([FORMAT_VERSION, VERSION, told], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -105,7 +105,8 @@ class Job:
         given = self.collection.vectors
         return [
             hashlib.blake2b(
-                entry.state.encode() + (b"" if given is None else given[n].tobytes()),
+                entry.state.encode("utf-8", "surrogatepass")
+                + (b"" if given is None else given[n].tobytes()),
                 digest_size=8,
             ).hexdigest()
             for n, entry in enumerate(self.collection.entries)
@@ -231,9 +232,13 @@ class PartWriter:
         hashes = {p.name: file_info(p).sha256 for p in sorted(self._half.iterdir())}
         write_told(self._half, Told(self._job.recipe.key, self._count, rejects, hashes))
         to_disk(self._half)
-        shutil.rmtree(self._part, ignore_errors=True)  # of which rows were kept until now
+        aside = self._part.with_name(f"{self._part.name}.old")
+        if self._part.exists():  # rows of it were kept until now, and still are if this is killed
+            shutil.rmtree(aside, ignore_errors=True)
+            self._part.replace(aside)
         self._half.replace(self._part)
         to_disk(self._part.parent)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def abandon(self) -> None:
         """Let go of the files of a part that will not be finished."""
@@ -292,8 +297,3 @@ def to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def entries_of(job: Job, slice: Slice) -> list[Entry]:
-    """The entries of a part."""
-    return job.collection.entries[slice.start : slice.stop]

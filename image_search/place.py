@@ -3,13 +3,17 @@
 It is made in a folder beside it, `<out>.partial`, and put into its place when it is whole.
 """
 
+import os
 import shutil
 from pathlib import Path
 
 from image_search import manifest as layout
 from image_search.errors import ArtifactError
 
-WORK = {"artifact", "encoder", "old", "parts", "vectors.npy"}
+AGREEMENT = "agreement.json"
+"""Which model was exported to `encoder`, its files' hashes, and how well it agrees."""
+
+WORK = {"artifact", "encoder", AGREEMENT, "old", "parts", "vectors.npy"}
 """What a build keeps in the place where it works."""
 
 
@@ -23,6 +27,10 @@ def check_target(out: Path) -> None:
 
     What a build wrote may be written over, and nothing else.
     """
+    if os.path.ismount(out):
+        raise ArtifactError(
+            f"{out} is where a disk is mounted, and cannot be replaced. Name a folder on it."
+        )
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     own = layout.own_files(out)
@@ -50,11 +58,17 @@ def check_work(work: Path) -> None:
 
 
 def put_in_place(work: Path, out: Path) -> None:
-    """Swap the finished artifact for what is at `out`, and clear up."""
+    """Swap the finished artifact for what is at `out`, and clear up.
+
+    Raises ArtifactError if somebody put something else there meanwhile.
+    """
+    check_target(out)
     old = work / "old"
     if out.exists():
         out.replace(old)
     (work / "artifact").replace(out)
+    # First: an export that is half cleared away, if this is killed, must not be taken for whole.
+    (work / AGREEMENT).unlink(missing_ok=True)
     shutil.rmtree(work)
 
 

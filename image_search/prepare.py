@@ -17,6 +17,10 @@ from PIL import Image
 from image_search import images
 from image_search.encoder import Pixels, Preprocessing, central
 
+VERSION = 1
+"""To be raised with any change here or in `images` that changes pixels or files: rows that were
+made before are then not kept."""
+
 THUMBNAIL_SIDE = 256
 
 ROOM = 1.2

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from image_search.encoder import DEFAULT_MODEL, Pixels, Preprocessing, Vectors, unit
+from image_search.encoder import BATCH, DEFAULT_MODEL, Pixels, Preprocessing, Vectors, unit
 from image_search.errors import EncoderError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+GPU_BATCH, TEXTS = 512, 512
+"""Pictures that a GPU gets at a time, and texts."""
 
 TWO_WAYS = (
     "Either install what it needs (pip install -r requirements-build.txt) on a machine that "
@@ -47,7 +50,7 @@ class SentenceTransformerEncoder:
             raise EncoderError(
                 f"The model {model} needs {error.name}, which is not installed. {TWO_WAYS}"
             ) from None
-        location, self.revision = _resolve(model)
+        location, self.revision = resolve(model)
         self.name = model.partition("@")[0] if not Path(model).is_dir() else Path(model).name
         self.device = device or _best_device()
         try:
@@ -68,20 +71,26 @@ class SentenceTransformerEncoder:
         self.max_tokens = int(self.clip.config.text_config.max_position_embeddings)
         self.preprocessing = _preprocessing(module.processor.image_processor)
         self.dim = int(self.clip.config.projection_dim)
-        self.batch_size = 32 if self.device == "cpu" else 512
         # The weights stay in float32, since the export is made from them.
         self.precision = "bfloat16" if self.device.startswith("cuda") else "float32"
         self.notice = None
         torch.set_num_threads(os.cpu_count() or 1)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures that are encoded at a time, by all GPUs together."""
+        if self.device == "cpu":  # the artifact's own encoder does it then
+            return BATCH * max(4, os.cpu_count() or 1)
+        return GPU_BATCH * len(self._copies)
 
     def encode_texts(self, texts: list[str]) -> Vectors:
         """(n, dim) unit vectors."""
         import torch
 
         rows = [np.empty((0, self.dim), np.float32)]
-        for start in range(0, len(texts), self.batch_size):
+        for start in range(0, len(texts), TEXTS):
             tokens = self.tokenizer(
-                texts[start : start + self.batch_size],
+                texts[start : start + TEXTS],
                 padding=True,
                 truncation=True,
                 max_length=self.max_tokens,
@@ -133,7 +142,10 @@ class SentenceTransformerEncoder:
         return [self.clip, *(copy.deepcopy(self.clip).to(f"cuda:{n}") for n in others)]
 
     def _encode_on(self, clip: Any, pixels: Pixels) -> Vectors:
-        """What one copy of the model makes of (n, size, size, 3), `batch_size` at a time."""
+        """What one copy of the model makes of (n, size, size, 3).
+
+        Raises EncoderError if its device has no room for so many.
+        """
         import torch
 
         device = clip.device
@@ -141,16 +153,20 @@ class SentenceTransformerEncoder:
             torch.tensor(numbers, device=device).view(1, 3, 1, 1) * 255
             for numbers in (self.preprocessing.mean, self.preprocessing.std)
         )
-        rows = [np.empty((0, self.dim), np.float32)]
-        for start in range(0, len(pixels), self.batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + self.batch_size]))
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))
+        try:
             if device.type == "cuda":  # only pinned memory is copied beside other work
                 batch = batch.pin_memory()
             with torch.inference_mode(), self._autocast():
                 numbers = batch.to(device, non_blocking=True).permute(0, 3, 1, 2).float()
                 output = clip.get_image_features((numbers - mean) / std)
-            rows.append(output.pooler_output.float().cpu().numpy())
-        return np.concatenate(rows)
+            vectors: Vectors = output.pooler_output.float().cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise EncoderError(
+                f"{device} has not enough memory for {len(pixels)} pictures at a time. Name a "
+                "smaller --batch-size; the same command goes on from here."
+            ) from None
+        return vectors
 
 
 class Original:
@@ -163,10 +179,12 @@ class Original:
         return unit(self._model.encode(texts, convert_to_numpy=True))
 
     def encode_images(self, pictures: list[Image.Image]) -> Vectors:
+        if not pictures:
+            return np.empty((0, self.encode_texts(["a"]).shape[1]), np.float32)
         return unit(self._model.encode(pictures, convert_to_numpy=True))
 
 
-def _resolve(model: str) -> tuple[str, str]:
+def resolve(model: str) -> tuple[str, str]:
     """Where a model lies and its revision: (local folder, commit on the Hub or hash of the files).
 
     Asks the Hub once, with a short time limit; left to themselves the libraries would retry for

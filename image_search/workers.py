@@ -9,44 +9,47 @@ import signal
 import sys
 import threading
 import time
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Self, TypeVar
 
-from loky import ProcessPoolExecutor
+from loky import ProcessPoolExecutor, get_reusable_executor
 
 from image_search.collection import Entry, Reader, Reject
 from image_search.errors import PictureError
 from image_search.prepare import Prepared, Preparer
 
-CHUNK = 16
-"""Pictures that a worker gets at a time."""
+CHUNK, CHUNK_BYTES = 16, 16_000_000
+"""Pictures that a worker gets at a time, and their bytes, where they are read for it."""
 
 AHEAD = 4
 """Chunks for each worker, and pictures for each reading thread, that are done before their turn."""
 
-FEW = 256
-"""Pictures for which it does not pay to start processes; threads do it then."""
+AHEAD_BYTES = 256_000_000
+"""Bytes that are read before their turn; large scans would fill the memory otherwise."""
 
-CRASHED = "damaged: the decoder crashed on it, or ran out of memory"
+IDLE = 60
+"""Seconds after which a process that has nothing to do ends; the next build may come before."""
+
+CRASHED = "cannot be read: the decoder crashed on it, or ran out of memory"
+"""Tried again by the next build, as all that begins so: memory may be there then."""
 
 Outcome = Prepared | Reject
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Work:
-    """How a worker makes pictures ready; handed to every process once."""
+    """How a worker makes pictures ready."""
 
     reader: Reader
     preparer: Callable[[], Preparer]
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """By which a process knows it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,124 +59,113 @@ class Item:
     entry: Entry
     data: bytes | Reject | None = None
 
+    @property
+    def size(self) -> int:
+        return len(self.data) if isinstance(self.data, bytes) else 0
+
+
+Result = tuple[list[Outcome], float]
+"""What became of a chunk, and the seconds that it took."""
+
 
 class Workers:
-    """Makes pictures ready; a context manager.
+    """Makes pictures ready by `count` processes.
 
-    `count` processes work, or as many threads where fewer than FEW pictures are `expected`.
     Where `readers` is not 0, so many threads of this process read for them.
     """
 
-    def __init__(self, work: Work, count: int, readers: int, expected: int) -> None:
+    def __init__(self, work: Work, count: int, readers: int = 0) -> None:
+        self.seconds = 0.0
+        """What the processes worked, all together."""
         self._work = work
         self._count = max(1, count)
-        self._apart = expected >= FEW
         self._readers = readers
-        self._pool: ProcessPoolExecutor | _Threads | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
 
     def prepare(self, entries: Iterable[Entry]) -> Iterator[Outcome]:
         """What became of every entry, in order."""
         if not self._readers:
             yield from self._prepare(Item(entry) for entry in entries)
             return
-        with ThreadPoolExecutor(self._readers) as threads:
-            reader = self._work.reader
-
-            def read(entry: Entry) -> Future[Item]:
-                return threads.submit(_read, reader, entry)
-
-            try:
-                yield from self._prepare(_in_turn(read, entries, AHEAD * self._readers))
-            except BaseException:  # stopped: do not wait for what is under way
-                threads.shutdown(wait=False, cancel_futures=True)
-                reader.close()
-                raise
+        reader = self._work.reader
+        threads = ThreadPoolExecutor(self._readers)
+        try:
+            yield from self._prepare(_read_ahead(threads, self._readers, reader, entries))
+            threads.shutdown()
+        except BaseException:  # stopped: nobody waits for what is under way
+            threads.shutdown(wait=False, cancel_futures=True)
+            reader.close()
+            raise
 
     def _prepare(self, items: Iterator[Item]) -> Iterator[Outcome]:
-        waiting: deque[tuple[list[Item], Future[list[Outcome]]]] = deque()
-        while True:
-            while len(waiting) < AHEAD * self._count and (chunk := list(islice(items, CHUNK))):
-                waiting.append((chunk, self._submit(chunk)))
-            if not waiting:
-                return
-            chunk, future = waiting.popleft()
-            try:
-                outcomes = future.result()
-            except BrokenProcessPool:
-                self._stop()
-                outcomes = self._one_by_one(chunk)
-                again = [chunk for chunk, _ in waiting]
-                waiting = deque((chunk, self._submit(chunk)) for chunk in again)
-            yield from outcomes
-
-    def _submit(self, chunk: list[Item]) -> Future[list[Outcome]]:
-        if self._pool is None:
-            self._pool = self._processes(self._count) if self._apart else _Threads(self._work)
-        if isinstance(self._pool, _Threads):
-            return self._pool.submit(chunk)
+        chunks = _chunks(items)
+        waiting: deque[tuple[list[Item], Future[Result]]] = deque()
         try:
-            future: Future[list[Outcome]] = self._pool.submit(_prepare_here, chunk)
+            while True:
+                while len(waiting) < AHEAD * self._count and (chunk := next(chunks, None)):
+                    waiting.append((chunk, self._submit(chunk)))
+                    if _size(chunk for chunk, _ in waiting) > AHEAD_BYTES:
+                        break
+                if not waiting:
+                    return
+                chunk, future = waiting.popleft()
+                try:
+                    outcomes, seconds = future.result()
+                    self.seconds += seconds
+                except BrokenProcessPool:
+                    outcomes = self._one_by_one(chunk)
+                    again = [chunk for chunk, _ in waiting]
+                    waiting = deque((chunk, self._submit(chunk)) for chunk in again)
+                yield from outcomes
+        except BaseException:  # stopped: at once
+            self._pool().shutdown(kill_workers=True)
+            raise
+
+    def _pool(self) -> ProcessPoolExecutor:
+        """The processes; those of the build before, if they are there still."""
+        return get_reusable_executor(self._count, timeout=IDLE, **_processes())
+
+    def _submit(self, chunk: list[Item]) -> Future[Result]:
+        try:
+            future: Future[Result] = self._pool().submit(_prepare_here, self._work, chunk)
             return future
         except BrokenProcessPool as error:  # since the last result; told when its turn comes
-            broken: Future[list[Outcome]] = Future()
+            broken: Future[Result] = Future()
             broken.set_exception(error)
             return broken
-
-    def _processes(self, count: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            count,
-            initializer=_start,
-            initargs=(self._work, os.getpid()),
-            # One thread each: they share the processors among them.
-            env={"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        )
 
     def _one_by_one(self, chunk: list[Item]) -> list[Outcome]:
         """The outcomes of a chunk among which is one, perhaps, that takes its process with it."""
         outcomes: list[Outcome] = []
-        pool = self._processes(1)
+        pool = ProcessPoolExecutor(1, **_processes())
         for item in chunk:
             try:
-                outcomes += pool.submit(_prepare_here, [item]).result()
+                [outcome], _ = pool.submit(_prepare_here, self._work, [item]).result()
+                outcomes.append(outcome)
             except BrokenProcessPool:
                 outcomes.append(Reject(item.entry.id, CRASHED))
-                pool = self._processes(1)
+                pool = ProcessPoolExecutor(1, **_processes())
         pool.shutdown()
         return outcomes
 
-    def _stop(self) -> None:
-        if isinstance(self._pool, _Threads):
-            self._pool.shutdown()
-        elif self._pool is not None:
-            self._pool.shutdown(kill_workers=True)
-        self._pool = None
+
+def _processes() -> dict[str, object]:
+    return {
+        "initializer": _start,
+        "initargs": (os.getpid(),),
+        # One thread each: they share the processors among them.
+        "env": {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+    }
 
 
-class _Threads:
-    """Threads in the place of processes."""
-
-    def __init__(self, work: Work) -> None:
-        self._reader, self._preparer = work.reader, work.preparer()
-        self._pool = ThreadPoolExecutor(os.cpu_count())
-
-    def submit(self, chunk: list[Item]) -> Future[list[Outcome]]:
-        return self._pool.submit(_prepare, self._reader, self._preparer, chunk)
-
-    def shutdown(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _in_turn(submit: Callable[[T], Future[R]], tasks: Iterable[T], ahead: int) -> Iterator[R]:
-    """The results of tasks in their order, `ahead` of them begun before they are asked for."""
-    remaining, waiting = iter(tasks), deque[Future[R]]()
+def _read_ahead(
+    threads: ThreadPoolExecutor, readers: int, reader: Reader, entries: Iterable[Entry]
+) -> Iterator[Item]:
+    """Every entry with its bytes, in order; some are read before their turn."""
+    remaining, waiting = iter(entries), deque[Future[Item]]()
     while True:
-        waiting.extend(submit(task) for task in islice(remaining, ahead - len(waiting)))
+        read = sum(future.result().size for future in waiting if future.done())
+        room = AHEAD * readers - len(waiting) if read < AHEAD_BYTES else int(not waiting)
+        waiting.extend(threads.submit(_read, reader, entry) for entry in islice(remaining, room))
         if not waiting:
             return
         yield waiting.popleft().result()
@@ -186,34 +178,31 @@ def _read(reader: Reader, entry: Entry) -> Item:
         return Item(entry, Reject(entry.id, str(error)))
 
 
-def _prepare(reader: Reader, preparer: Preparer, chunk: list[Item]) -> list[Outcome]:
-    return [_outcome(reader, preparer, item) for item in chunk]
+def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK or _size([chunk]) >= CHUNK_BYTES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
-def _outcome(reader: Reader, preparer: Preparer, item: Item) -> Outcome:
-    if isinstance(item.data, Reject):
-        return item.data
-    try:
-        return preparer(reader.read(item.entry.place) if item.data is None else item.data)
-    except PictureError as error:
-        return Reject(item.entry.id, str(error))
-    except (OSError, ValueError, MemoryError) as error:
-        # What Pillow raises of a picture that it can decode but not encode; no file is written
-        # here, so it is never the disk.
-        return Reject(item.entry.id, f"cannot be stored: {error}")
+def _size(chunks: Iterable[list[Item]]) -> int:
+    return sum(item.size for chunk in chunks for item in chunk)
 
 
 # In the processes
 
-_here: tuple[Reader, Preparer] | None = None
+_known: dict[str, tuple[Reader, Preparer]] = {}
+"""The work that a process is at, by its token."""
 
 
-def _start(work: Work, parent: int) -> None:
-    global _here
+def _start(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the parent, who stops them
     warnings.filterwarnings("ignore", module="PIL")
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _here = work.reader, work.preparer()
 
 
 def _end_with(parent: int) -> None:
@@ -223,6 +212,23 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _prepare_here(chunk: list[Item]) -> list[Outcome]:
-    assert _here is not None
-    return _prepare(*_here, chunk)
+def _prepare_here(work: Work, chunk: list[Item]) -> Result:
+    if work.token not in _known:
+        _known.clear()
+        _known[work.token] = work.reader, work.preparer()
+    start = time.perf_counter()
+    outcomes = [_outcome(*_known[work.token], item) for item in chunk]
+    return outcomes, time.perf_counter() - start
+
+
+def _outcome(reader: Reader, preparer: Preparer, item: Item) -> Outcome:
+    if isinstance(item.data, Reject):
+        return item.data
+    try:
+        return preparer(reader.read(item.entry.place) if item.data is None else item.data)
+    except PictureError as error:
+        return Reject(item.entry.id, str(error))
+    except Exception as error:
+        # What libraries raise of a picture that they can decode but not shrink or encode. No file
+        # is written here, so it is never the disk.
+        return Reject(item.entry.id, f"cannot be stored: {error}")

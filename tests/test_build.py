@@ -1,6 +1,7 @@
 """From a folder to an artifact: every file accounted for, resumed after a stop, the same twice."""
 
 import csv
+import dataclasses
 import subprocess
 import sys
 import time
@@ -204,7 +205,8 @@ def test_a_passing_fault_is_not_remembered(
     pictures: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "SIZE", 2)
-    collection, out = open_folder(pictures), tmp_path / "out"
+    out = tmp_path / "out"
+    collection = dataclasses.replace(open_folder(pictures), readers=1)  # reads in this process
     read = FolderReader.read
 
     def fail_once(self: FolderReader, place: str) -> bytes:

@@ -109,3 +109,17 @@ def test_a_build_killed_ten_times_ends_as_an_undisturbed_one(
     other = json.loads((tmp_path / "undisturbed/manifest.json").read_bytes())
     assert {k for k in told if told[k] != other[k]} <= {"created"}
     assert not list(tmp_path.glob("*.partial")) + list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.slow
+def test_a_build_killed_before_any_change_on_the_disk_goes_on(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "tests/kill_points.py", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    points = [int(line.split()[0]) for line in done.stdout.splitlines()]
+    assert len(points) == 2
+    assert min(points) > 40

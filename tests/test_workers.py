@@ -46,11 +46,9 @@ def make_deadly() -> Preparer:
     return deadly
 
 
-def outcomes(words: list[str], readers: int = 0, apart: bool = True) -> list[Outcome]:
+def outcomes(words: list[str], readers: int = 0) -> list[Outcome]:
     entries = [Entry(str(number), word, "") for number, word in enumerate(words)]
-    expected = workers.FEW if apart else 1
-    with Workers(Work(Words(), make_deadly), 2, readers, expected) as pool:
-        return list(pool.prepare(entries))
+    return list(Workers(Work(Words(), make_deadly), 2, readers).prepare(entries))
 
 
 def text(outcome: Outcome) -> str:
@@ -58,11 +56,10 @@ def text(outcome: Outcome) -> str:
 
 
 @pytest.mark.parametrize("readers", [0, 3])
-@pytest.mark.parametrize("apart", [True, False])
-def test_everything_comes_back_in_order(readers: int, apart: bool) -> None:
+def test_everything_comes_back_in_order(readers: int) -> None:
     words = [f"word {n}" for n in range(300)]
     words[7], words[8], words[9] = "missing", "bad", "unwritable"
-    found = outcomes(words, readers, apart)
+    found = outcomes(words, readers)
     assert [text(o) for o in found[:7]] == words[:7]
     assert found[7:10] == [
         Reject("7", "cannot be read: it is missing"),
@@ -71,7 +68,7 @@ def test_everything_comes_back_in_order(readers: int, apart: bool) -> None:
     ]
     assert [text(o) for o in found[10:]] == words[10:]
     by = {o.thumbnail for o in found if isinstance(o, Prepared)}
-    assert (str(os.getpid()).encode() in by) != apart
+    assert str(os.getpid()).encode() not in by
 
 
 def test_a_picture_that_crashes_its_process_is_a_reject_and_the_rest_goes_on() -> None:
@@ -95,9 +92,26 @@ def test_only_some_are_prepared_ahead() -> None:
             asked += 1
             yield Entry(str(number), "word", "")
 
-    with Workers(Work(Words(), make_deadly), 2, 0, 1) as pool:
-        next(pool.prepare(entries()))
+    next(Workers(Work(Words(), make_deadly), 2).prepare(entries()))
     assert asked <= (workers.AHEAD * 2 + 1) * workers.CHUNK
+
+
+def test_large_pictures_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "AHEAD_BYTES", 1000)
+    monkeypatch.setattr(workers, "CHUNK_BYTES", 400)
+    asked = 0
+
+    def entries() -> Iterator[Entry]:
+        nonlocal asked
+        for number in range(1000):
+            asked += 1
+            yield Entry(str(number), "x" * 100, "")
+
+    stream = Workers(Work(Words(), make_deadly), 2, readers=4).prepare(entries())
+    for taken in range(200):
+        next(stream)
+        assert (asked - taken) * 100 < 5000
+    assert sum(1 for _ in stream) == 800
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
@@ -112,11 +126,11 @@ sys.path.insert(0, "tests")
 from test_workers import Words, make_deadly
 from image_search.collection import Entry
 from image_search.workers import Work, Workers
-with Workers(Work(Words(), make_deadly), 2, 0, 1000) as pool:
-    stream = pool.prepare(Entry(str(n), "word", "") for n in range(100))
-    found = {next(stream).thumbnail.decode() for _ in range(100)}
-    print(*found, flush=True)
-    time.sleep(60)
+pool = Workers(Work(Words(), make_deadly), 2)
+stream = pool.prepare(Entry(str(n), "word", "") for n in range(100))
+found = {next(stream).thumbnail.decode() for _ in range(100)}
+print(*found, flush=True)
+time.sleep(60)
 """
     with subprocess.Popen(
         [sys.executable, "-c", script],

@@ -12,8 +12,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from image_search.build import build
-from image_search.collection import FolderCollection
 from image_search.encoder import OnnxEncoder
+from image_search.folder import open_folder
 from image_search.manifest import CollectionInfo
 from image_search.search import Searcher
 
@@ -212,7 +212,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory, colours: OnnxEncoder) -> Pat
     text = "\n".join([f"file_name,title,credit,{NASTY.replace(',', '')}", *rows])
     (folder / "metadata.csv").write_text(text, encoding="utf-8")
     info = CollectionInfo(name=NASTY, description=NASTY, rights=NASTY, contact=NASTY, notice=NASTY)
-    build(FolderCollection.open(folder), colours, folder.with_name("out"), info)
+    build(open_folder(folder), colours, folder.with_name("out"), info)
     return folder.with_name("out")
 
 
