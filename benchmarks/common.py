@@ -185,13 +185,13 @@ def ratio(figures: Mapping[str, Figures], name: str, way: str, faster: bool) -> 
 
 def table(title: str, medians: Mapping[str, Figures], expected: Mapping[str, Expected]) -> str:
     """The figures of `expected`, in its order, with ratios and what they should be."""
-    head = f"{title:<46}{'ours':>9}{'article':>10}{'ratio':>7} {'expected':<12}"
+    head = f"{title:<50}{'ours':>9}{'article':>10}{'ratio':>7} {'expected':<12}"
     head += f"{'1 thread':>10}{'ratio':>7} {'expected':<12}"
     lines = [head.rstrip(), "-" * len(head)]
     for name, wanted in expected.items():
         if name not in medians[OURS]:
             continue
-        line = f"{name:<46}{number(medians[OURS].get(name)):>9}"
+        line = f"{name:<50}{number(medians[OURS].get(name)):>9}"
         for way, least in ((ARTICLE, wanted.ratio), (TUNED, wanted.tuned)):
             had = ratio(medians, name, way, wanted.faster)
             shown = "" if had is None else f"{had:.2f}x" if had < 10 else f"{had:.0f}x"

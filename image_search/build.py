@@ -29,7 +29,7 @@ from image_search.collection import Collection
 from image_search.encoder import Encoder, OnnxEncoder, Pixels, Preprocessing, Vectors
 from image_search.encoding import Line
 from image_search.errors import ArtifactError, PictureError
-from image_search.export import Agreement, export_encoder
+from image_search.export import Agreement, check_stored, export_encoder
 from image_search.extra import Extra
 from image_search.forecast import Forecast, take_sample
 from image_search.kept import Step, damaged, find, plan
@@ -255,9 +255,13 @@ class Builder:
         folder = self.work / "encoder"
         with self._watch.stage("query encoder"):
             agreement = self._exported(folder) or self._export(folder)
-        if self._encoder.device != "cpu" or isinstance(self._encoder, OnnxEncoder):
+        if isinstance(self._encoder, OnnxEncoder):
             return agreement, self._encoder
-        return agreement, OnnxEncoder(folder, threads=cpu_count())
+        if self._encoder.device == "cpu":
+            return agreement, OnnxEncoder(folder, threads=cpu_count())
+        if sample := [made.pixels for made in self._sample.prepared]:
+            agreement = check_stored(self._encoder, folder, np.stack(sample), agreement)
+        return agreement, self._encoder
 
     def _exported(self, folder: Path) -> Agreement | None:
         """What was found when a stopped build exported this very model; else None."""

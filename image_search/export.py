@@ -20,6 +20,7 @@ from image_search.encoder import (
     EncoderSpec,
     ImageTower,
     OnnxEncoder,
+    Pixels,
     TextTower,
     Vectors,
 )
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 MIN_COSINE = 0.999
 """Least cosine between a vector of the original and of the export. In float32 on a CPU they agree
 to 1e-6; the room is for a collection that was encoded in bfloat16 on a GPU."""
+
+MIN_STORED = 0.99
+"""Least cosine between a vector that a GPU made in bfloat16, as it is stored, and the export's."""
 
 MIN_TOP10 = 0.95
 """8-bit weights serve queries only if, on average over the probe queries, at least this share of
@@ -47,6 +51,8 @@ class Agreement(BaseModel):
     compared_pictures: int
     text_min_cosine: float
     picture_min_cosine: float
+    stored_min_cosine: float | None = None
+    """Of vectors as they are stored, made on a GPU in 16 bits, and those of the export."""
     int8_text_top10: float | None = None
     int8_picture_top10: float | None = None
 
@@ -69,6 +75,22 @@ def export_encoder(
         raise EncoderError(f"An encoder of kind {type(encoder).__name__} cannot be exported.")
     _export(encoder, folder)
     return _compare(encoder, encoder.original(), folder, texts, pictures)
+
+
+def check_stored(encoder: Encoder, folder: Path, pixels: Pixels, agreement: Agreement) -> Agreement:
+    """Compare what is going to be stored with the export; `pixels` are some pictures, prepared.
+
+    Raises EncoderError if they disagree.
+    """
+    ours, theirs = encoder.encode_pixels(pixels), OnnxEncoder(folder).encode_pixels(pixels)
+    cosine = _min_cosine(ours, theirs)
+    if cosine < MIN_STORED:
+        raise EncoderError(
+            f"On {encoder.device} the model {encoder.name} gives other vectors than its export: "
+            f"their cosine is {cosine:.4f} at worst, {MIN_STORED} is the least. Build with "
+            "--device cpu, and please report this."
+        )
+    return agreement.model_copy(update={"stored_min_cosine": round(cosine, 6)})
 
 
 def top10_agreement(queries: Vectors, others: Vectors, collection: Vectors) -> float:

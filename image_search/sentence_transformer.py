@@ -109,7 +109,7 @@ class SentenceTransformerEncoder:
 
     def encode_pixels(self, pixels: Pixels) -> Vectors:
         """(n, dim) unit vectors; the GPUs share the work, and normalise the pixels themselves."""
-        shares = np.array_split(pixels, len(self._copies)) if len(pixels) else []
+        shares = [part for part in np.array_split(pixels, len(self._copies)) if len(part)]
         with ThreadPoolExecutor(len(self._copies)) as pool:
             parts = list(pool.map(self._encode_on, self._copies, shares))
         return unit(np.concatenate([np.empty((0, self.dim), np.float32), *parts]))

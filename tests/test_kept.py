@@ -267,3 +267,100 @@ def test_a_source_that_is_gone_stops_the_build_and_nothing_is_lost(
         build(collection, colours, tmp_path / "out")
     (tmp_path / "unplugged").rename(folder)
     assert build(collection, colours, tmp_path / "out").rows == 60
+
+
+def test_several_builds_in_one_program_do_not_mix_up_their_files(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    """Parts of each have the names that others had in the build before."""
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    for turn in range(4):
+        (folder / f"0/0{turn}.png").unlink()
+        add(folder, f"0/0{turn}z.png", 200 + turn)
+        build(open_folder(folder), colours, out)
+        assert same_as_new(folder, colours, out), turn
+
+
+def test_what_is_put_into_the_collection_while_it_is_built_is_not_lost(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    from image_search.errors import ArtifactError
+
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    add(folder, "x.png", 1)
+
+    class Note:
+        def update(self, n: int) -> None:
+            (out / "my-notes.txt").write_text("years of work")
+
+    with pytest.raises(ArtifactError, match="no build wrote, for example my-notes.txt"):
+        build(open_folder(folder), colours, out, progress=Note())
+    assert (out / "my-notes.txt").read_text() == "years of work"
+    (out / "my-notes.txt").unlink()
+    assert build(open_folder(folder), colours, out).rows == 61
+
+
+def test_many_unreadable_pictures_do_not_stop_a_source_that_still_answers(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from image_search import encoding
+    from image_search.errors import CollectionError, PictureError
+    from image_search.folder import FolderReader
+
+    monkeypatch.setattr(encoding, "GIVE_UP", 5)
+    read, dead = FolderReader.read, [f"{n // 10}/{n:02}.png" for n in range(20, 40)]
+
+    def some(self: FolderReader, place: str) -> bytes:
+        if place in dead:
+            raise PictureError("cannot be read: gone")
+        return read(self, place)
+
+    monkeypatch.setattr(FolderReader, "read", some)
+    here = dataclasses.replace(open_folder(folder), readers=1)
+    for _ in range(2):
+        assert build(here, colours, tmp_path / "out").rows == 40
+    with Builder(here, colours, tmp_path / "other") as builder:
+        dead.extend(f"{n // 10}/{n:02}.png" for n in range(60))
+        with pytest.raises(CollectionError, match="nor can one that could be read before"):
+            builder.run()
+
+
+def test_a_part_whose_ids_are_damaged_is_made_again(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    build(open_folder(folder), colours, out)
+    path = out / thumbnail_file(0, len(Artifact.open(out).manifest.parts))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"0/00.png", b"0/\xff0.png"))
+    add(folder, "0/00a.png", 1)
+    assert build(open_folder(folder), colours, out).rows == 61
+    assert same_as_new(folder, colours, out)
+
+
+@pytest.mark.parametrize("name", ["Icon\r", "a\nb.png"])
+def test_names_with_line_breaks_are_lines_of_their_own_in_rejects(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    (folder / name).write_bytes(b"")
+    (folder / "Icon").write_bytes(b"")
+    for _ in range(2):
+        build(open_folder(folder), colours, out)
+        lines = (out / "rejects.csv").read_text().splitlines()
+        assert sorted(line.partition(",")[0] for line in lines[1:]) == sorted(
+            ["Icon", name.replace("\r", "\\r").replace("\n", "\\n")]
+        )
+
+
+def test_a_collection_with_hardly_a_good_picture_is_built(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    """None of those that the sample takes first."""
+    for number in range(60):
+        if number != 33:
+            (folder / f"{number // 10}/{number:02}.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    assert build(open_folder(folder), colours, tmp_path / "out").rows == 1
+    assert verify(tmp_path / "out") == []

@@ -178,3 +178,22 @@ def test_on_a_cpu_the_exported_model_encodes_the_collection(
     assert Artifact.open(tmp_path / "out").vectors() == pytest.approx(
         clip.original().encode_images(images), abs=1e-4
     )
+
+
+def test_what_another_device_stores_is_compared_with_the_export(
+    pictures: Path, random_clip_folder: Callable[[bool], Path], tmp_path: Path
+) -> None:
+    """As on a GPU, where pictures are encoded in 16 bits by the model itself."""
+    from image_search.artifact import Artifact
+    from image_search.build import build as build_collection
+    from image_search.folder import open_folder
+
+    # Still the processor, but not by that name.
+    clip = SentenceTransformerEncoder(str(random_clip_folder(True)), device="cpu:0")
+    build_collection(open_folder(pictures), clip, tmp_path / "out")
+    agreement = Artifact.open(tmp_path / "out").manifest.encoder.agreement
+    assert agreement.stored_min_cosine == pytest.approx(1, abs=1e-4)
+    right = clip.encode_pixels
+    clip.encode_pixels = lambda pixels: right(255 - pixels)  # type: ignore[method-assign]
+    with pytest.raises(EncoderError, match="gives other vectors than its export"):
+        build_collection(open_folder(pictures), clip, tmp_path / "other")

@@ -3,13 +3,18 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from PIL import Image
 
 from image_search import workers
-from image_search.collection import Entry, Reject
+from image_search.build import build
+from image_search.collection import Collection, Entry, Reject
+from image_search.encoder import OnnxEncoder
 from image_search.errors import CollectionError, PictureError
 from image_search.prepare import Prepared, Preparer
 from image_search.workers import CRASHED, Outcome, Work, Workers
@@ -172,3 +177,40 @@ def test_a_script_without_a_main_guard_may_build(tmp_path: Path) -> None:
     )
     assert done.stdout.split() == ["once", "40"]
     assert done.stderr == ""
+
+
+@dataclass(frozen=True)
+class Deadly(Words):
+    """A reader that ends the process which reads some of its places, if it is not this one."""
+
+    process: int
+
+    def read(self, place: str) -> bytes:
+        if place.startswith("crash") and os.getpid() != self.process:
+            os._exit(11)
+        buffer = BytesIO()
+        Image.new("RGB", (8, 8), place).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+@pytest.mark.parametrize("count", [3, 70])
+def test_a_build_survives_pictures_that_crash_wherever_they_are(
+    count: int, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    """The first is in the sample that is tried before the build, too."""
+    places = ["crash", *(["red"] * count), "crash again"]
+    collection = Collection(
+        kind="folder",
+        name="deadly",
+        fields=[],
+        entries=[Entry(f"{n:03}", place, "") for n, place in enumerate(places)],
+        metadata=pa.table({"": pa.nulls(len(places))}).select([]),
+        rejects=[],
+        notices=[],
+        reader=Deadly(os.getpid()),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Deadly, "check", lambda self: None)
+        summary = build(collection, colours, tmp_path / "out")
+    assert summary.rows == count
+    assert summary.rejects == {"cannot be read": 2}
