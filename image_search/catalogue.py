@@ -30,7 +30,8 @@ class Catalogue:
     def read(cls, metadata: Path, sizes: Path) -> "Catalogue":
         """Read metadata.parquet and sizes.parquet. Raises ArtifactError if they are not tables."""
         try:
-            return cls(pq.read_table(metadata), pq.read_table(sizes))
+            # In one piece: rows are then found at once, not chunk by chunk.
+            return cls(pq.read_table(metadata).combine_chunks(), pq.read_table(sizes))
         except (OSError, pa.ArrowException, LookupError, ValueError) as error:
             names = f"{metadata.name} or {sizes.name}"
             raise ArtifactError(f"{names} cannot be read: {error}") from None
