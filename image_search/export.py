@@ -35,7 +35,7 @@ MIN_COSINE = 0.999
 to 1e-6; the room is for a collection that was encoded in bfloat16 on a GPU."""
 
 MIN_STORED = 0.99
-"""Least cosine between a vector that a GPU made in bfloat16, as it is stored, and the export's."""
+"""Least cosine between a vector that was made in bfloat16, as it is stored, and the export's."""
 
 MIN_TOP10 = 0.95
 """8-bit weights serve queries only if, on average over the probe queries, at least this share of
@@ -52,7 +52,7 @@ class Agreement(BaseModel):
     text_min_cosine: float
     picture_min_cosine: float
     stored_min_cosine: float | None = None
-    """Of vectors as they are stored, made on a GPU in 16 bits, and those of the export."""
+    """Of vectors as they are stored, where the model itself made them, and those of the export."""
     int8_text_top10: float | None = None
     int8_picture_top10: float | None = None
 

@@ -155,22 +155,25 @@ def test_pixels_are_normalised_and_shared_among_copies_of_the_model(
     ]
     pixels = np.stack([clip.preprocessing.pixels(picture) for picture in pictures])
     alone = clip.encode_pixels(pixels)
-    assert alone == pytest.approx(clip.original().encode_images(pictures), abs=1e-5)
+    original = clip.original().encode_images(pictures)
+    assert (alone * original).sum(axis=1).min() > 0.9999
     clip._copies = [clip.clip] * 3
-    assert clip.encode_pixels(pixels) == pytest.approx(alone, abs=1e-6)
-    assert clip.encode_pixels(pixels[:1]) == pytest.approx(alone[:1], abs=1e-6)
+    # Bit by bit, whatever else is in the batch: a build that goes on meets other batches.
+    assert clip.encode_pixels(pixels).tobytes() == alone.tobytes()
+    assert clip.encode_pixels(pixels[:1]).tobytes() == alone[:1].tobytes()
     assert clip.encode_pixels(pixels[:0]).shape == (0, clip.dim)
 
 
 def test_on_a_cpu_the_exported_model_encodes_the_collection(
     pictures: Path, random_clip_folder: Callable[[bool], Path], tmp_path: Path
 ) -> None:
-    """ONNX Runtime takes a third of torch's time; the vectors are the same."""
+    """In float32: ONNX Runtime takes half of torch's time; the vectors are the same."""
     from image_search.artifact import Artifact
     from image_search.build import build as build_collection
     from image_search.folder import open_folder
 
     clip = SentenceTransformerEncoder(str(random_clip_folder(True)), device="cpu")
+    clip.precision = "float32"  # as on processors that do not compute in bfloat16
     clip.encode_pixels = None  # type: ignore[assignment,method-assign]
     collection = open_folder(pictures)
     build_collection(collection, clip, tmp_path / "out")
