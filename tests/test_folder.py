@@ -491,5 +491,5 @@ def test_a_line_break_in_a_name_is_a_reject(tmp_path: Path) -> None:
     collection = open_folder(tmp_path)
     assert [entry.id for entry in collection] == ["c.png"]
     assert [(r.id, r.reason) for r in collection.rejects] == [
-        ("a\nb.png", "name has a line break or the like; rename it")
+        ("a\\nb.png", "name has a line break or the like; rename it")
     ]
