@@ -64,7 +64,9 @@ def build_index(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Pictures encoded at a time. Default: 512 on a GPU, else 32."),
+        typer.Option(
+            min=1, help="Pictures encoded at a time. Default: 512 for each GPU, else 32 or more."
+        ),
     ] = None,
     workers: Annotated[
         int | None,

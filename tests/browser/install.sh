@@ -1,12 +1,13 @@
 #!/bin/sh
-# Puts Debian's chromium on this machine for the browser tests, or says in one line what to do.
-command -v chromium >/dev/null && exit 0
+# Puts Debian's chromium on this machine for the browser tests, and openssl for those of downloads,
+# or says in one line what to do.
+command -v chromium >/dev/null && command -v openssl >/dev/null && exit 0
 sudo=""
 [ "$(id -u)" = 0 ] || sudo="sudo -n"
 if command -v apt-get >/dev/null && $sudo true 2>/dev/null; then
-    echo "Installing chromium for the browser tests."
+    echo "Installing chromium and openssl for the tests."
     $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null && exit 0
+        apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core openssl >/dev/null && exit 0
 fi
-echo "NO BROWSER TESTS: install chromium (sudo apt-get install chromium) to run them." >&2
+echo "TESTS ARE LEFT OUT: sudo apt-get install chromium openssl to run them all." >&2
 exit 0
