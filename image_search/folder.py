@@ -1,8 +1,8 @@
 """A folder of pictures as a collection: which files, what is known of each, what is left out.
 
-Listing reads names only (on a network drive a file's first bytes cost more than a thousand
-names), so an entry need not be a picture: `read` and `images.decode` say so, by content; the
-extension of the name plays no part.
+Listing reads names, sizes and times only (on a network drive a file's first bytes cost more than
+a thousand names), so an entry need not be a picture: `read` and `images.decode` say so, by content;
+the extension of the name plays no part.
 
     id        the path relative to the folder, with "/", in Unicode NFC
     state     size and time of change
