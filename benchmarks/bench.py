@@ -1,12 +1,13 @@
 """Our way and the article's, measured in one run: serving, from the Hub, and building.
 
-    make bench                              # all of it: about 20 minutes on two cores
+    make bench                              # all of it: half an hour on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1
     python benchmarks/bench.py --only building --pictures 2000 --json building.json
 
 The article is Hugging Face's "Image search with datasets" (2022): `load_dataset`, a
 SentenceTransformer, `map(encode)`, `add_faiss_index`, `get_nearest_examples`. It is measured as it
-is and with one thread for torch and FAISS, which is the best that can be done for its queries.
+is and, where it answers questions, with one thread for torch and FAISS too, which is the best that
+can be done for them.
 Both ways have the same CLIP of the genuine size with random weights, and the same synthetic rows;
 each is a fresh process at each turn, and the turns alternate. Figures are medians, ratios say how
 many times as good ours is. Nothing outside this machine is asked.
@@ -77,7 +78,7 @@ def run(
             result = fetching.compare(place, model, Path(name), min(2, arguments.rounds))
         yield f"From the Hub, {arguments.hub_rows:,} pictures", result
     if "building" in arguments.only:
-        count = arguments.pictures or (8192 if gpu else 512)
+        count = arguments.pictures or (8192 if gpu else 2048)
         pictures = make(folder / "pictures", "pictures", count)
         result = building.compare(pictures, model, folder / "turn", min(2, arguments.rounds))
         yield f"Building {count:,} pictures", result
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="hub and building: at most 2")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--hub-rows", type=int, default=10_000)
-    parser.add_argument("--pictures", type=int, help="default: 512; 8,192 with a GPU")
+    parser.add_argument("--pictures", type=int, help="default: 2,048; 8,192 with a GPU")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/DATE.json")
     arguments = parser.parse_args()
     begin = time.monotonic()

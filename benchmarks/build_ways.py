@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from common import OURS, TUNED, WAITED, Figures, cpu_seconds, tell
+from common import OURS, WAITED, Figures, cpu_seconds, tell
 
 T = TypeVar("T")
 
@@ -144,15 +144,11 @@ def in_batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
 # The article's
 
 
-def load_article(pictures: Path, clip: str, tuned: bool) -> tuple[Any, Any]:
+def load_article(pictures: Path, clip: str) -> tuple[Any, Any]:
     """Its dataset and its model; what is done only once is done already."""
     from datasets import load_dataset
     from sentence_transformers import SentenceTransformer
 
-    if tuned:
-        import torch
-
-        torch.set_num_threads(1)
     dataset = load_dataset("imagefolder", data_dir=str(pictures), split="train")
     model = SentenceTransformer(clip)
     model.encode(dataset[:2]["image"])
@@ -169,19 +165,19 @@ def encoded(dataset: Any, model: Any, column: str = "image") -> Any:
     )
 
 
-def article_whole(pictures: Path, clip: str, tuned: bool) -> Figures:
-    dataset, model = load_article(pictures, clip, tuned)
+def article_whole(pictures: Path, clip: str) -> Figures:
+    dataset, model = load_article(pictures, clip)
     cpu, begin = cpu_seconds(), time.perf_counter()
     encoded(dataset, model)
     seconds, cpu = time.perf_counter() - begin, cpu_seconds() - cpu
     return {"pictures a second": len(dataset) / seconds, **running(len(dataset), seconds, cpu)}
 
 
-def article_host(pictures: Path, clip: str, out: Path, tuned: bool) -> Figures:
+def article_host(pictures: Path, clip: str, out: Path) -> Figures:
     """Its second form, with the thumbnails of the first; and the first by itself."""
     import torch
 
-    dataset, model = load_article(pictures, clip, tuned)
+    dataset, model = load_article(pictures, clip)
 
     def forward(features: dict[str, Any], **_: Any) -> dict[str, Any]:
         return {**features, "sentence_embedding": torch.zeros(len(features["pixel_values"]), 512)}
@@ -261,9 +257,9 @@ def main() -> None:
     if way == OURS:
         tell(ours_whole(pictures, clip, out) if what == "whole" else ours_host(pictures, clip, out))
     elif what == "whole":
-        tell(article_whole(pictures, clip, way == TUNED))
+        tell(article_whole(pictures, clip))
     else:
-        tell(article_host(pictures, clip, out, way == TUNED))
+        tell(article_host(pictures, clip, out))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@
 article's torch in float32; a GPU where torch finds one). Ours reads, decodes, encodes, makes
 thumbnails and writes a collection to the disk; the article's is `map(encode)` alone.
 
-`host`: the time of the machine for a picture with a model that answers at once, as processor time
-of all processes and on the clock. "to the encoder" is the work of `map(encode)`; "all that is
+`host`: the time of the machine for a picture with a model that answers at once, on the clock and as
+processor time of all processes; what is expected is of the clock. `map` has one process, and ours
+has as many as there are cores. "to the encoder" is the work of `map(encode)`; "all that is
 stored" has the thumbnails and the files too: of the article the thumbnails of its first form, the
 vectors of its second, and the parquet files of `push_to_hub`. Its first form alone encodes the
 thumbnails and keeps no other picture. What `map` takes to hash the model before the first picture
 (3 s) is left out. The model's own processor is the one without torchvision, which nothing here
-needs.
+needs. The article's way has all threads of torch: with one it is slower.
 """
 
 import shutil
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import WAITED, WAYS, Expected, Figures, environment, in_turns, measure
+from common import ARTICLE, OURS, WAITED, Expected, Figures, environment, in_turns, measure
 
 EXPECTED_CPU, EXPECTED_GPU = 2.5, 30.0
 
@@ -30,10 +31,10 @@ def expected(gpu: bool) -> dict[str, Expected]:
         "pictures a second": speed,
         "pictures a second, once it runs": speed,
         "once it runs, CPU ms a picture": Expected(),
-        "to the encoder, CPU ms a picture": host,
         "to the encoder, ms a picture": host,
-        "all that is stored, CPU ms a picture": host,
+        "to the encoder, CPU ms a picture": Expected(),
         "all that is stored, ms a picture": host,
+        "all that is stored, CPU ms a picture": Expected(),
         "first form: all that is stored, CPU ms a picture": Expected(),
         **{f"{WAITED}{what}, s": Expected() for what in ("pictures", "encoder", "disk")},
         "apart: query encoder, s": Expected(),
@@ -43,7 +44,7 @@ def expected(gpu: bool) -> dict[str, Expected]:
 
 
 def compare(pictures: Path, model: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    ways = {way: partial(both, way, pictures, model, folder) for way in WAYS}
+    ways = {way: partial(both, way, pictures, model, folder) for way in (OURS, ARTICLE)}
     medians, turns = in_turns(rounds, ways, "building")
     return {"medians": medians, "turns": turns, "bottleneck": bottleneck(medians["ours"])}
 

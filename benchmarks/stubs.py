@@ -19,7 +19,7 @@ class PixelsOnly(TorchPixels):
 
     def __call__(self, data: bytes) -> Prepared:
         header = images.open_header(data, self._max_pixels)
-        pixels = self._decode(data, header, images.is_shown_as_is(data, self._max_side))
+        pixels = self._decode(data, header, images.is_shown_as_is(header, self._max_side))
         return Prepared(b"", b"", *header.size, self._square(pixels))
 
 

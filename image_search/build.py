@@ -255,13 +255,13 @@ class Builder:
         folder = self.work / "encoder"
         with self._watch.stage("query encoder"):
             agreement = self._exported(folder) or self._export(folder)
-        if isinstance(self._encoder, OnnxEncoder):
+            if isinstance(self._encoder, OnnxEncoder):
+                return agreement, self._encoder
+            if self._encoder.device == "cpu" and self._encoder.precision == "float32":
+                return agreement, OnnxEncoder(folder, threads=cpu_count())
+            if sample := [made.pixels for made in self._sample.prepared]:
+                agreement = check_stored(self._encoder, folder, np.stack(sample), agreement)
             return agreement, self._encoder
-        if self._encoder.device == "cpu" and self._encoder.precision == "float32":
-            return agreement, OnnxEncoder(folder, threads=cpu_count())
-        if sample := [made.pixels for made in self._sample.prepared]:
-            agreement = check_stored(self._encoder, folder, np.stack(sample), agreement)
-        return agreement, self._encoder
 
     def _exported(self, folder: Path) -> Agreement | None:
         """What was found when a stopped build exported this very model; else None."""

@@ -122,7 +122,7 @@ def open_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if width * height > max_pixels:
         size = f"{width} × {height} pixels"
         raise PictureError(f"too large: {size} (the limit is {max_pixels} pixels)")
-    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+    if image.format in ("JPEG", "MPO") and _scans(data) > MAX_SCANS:
         raise PictureError(f"damaged: more than {MAX_SCANS} scans")
     return image
 
@@ -177,7 +177,7 @@ def stored(data: bytes, image: Image.Image, max_side: int) -> bytes:
     within `max_side` pixels. Everything else becomes a JPEG (quality 90, 4:4:4: red ink and line
     art keep their edges) of at most `max_side`.
     """
-    return data if is_shown_as_is(data, max_side) else as_jpeg(fit(image, max_side))
+    return data if is_shown_as_is(_open(data), max_side) else as_jpeg(fit(image, max_side))
 
 
 def as_jpeg(image: Image.Image) -> bytes:
@@ -206,6 +206,13 @@ def _formats(head: bytes) -> list[str]:
         return accept is not None and bool(accept(head[:16]))
 
     return [name for name in FORMATS if accepts(name)]
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has, or a few more: the marker of one may stand in its metadata too."""
+    # As pairs of bytes from an even and from an odd place: `bytes.count` takes seven times as long.
+    pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1))
+    return sum(int(np.count_nonzero(pair == 0xDAFF)) for pair in pairs)
 
 
 def _what_else(head: bytes) -> str | None:
@@ -258,10 +265,9 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def is_shown_as_is(data: bytes, max_side: int) -> bool:
-    """Whether a picture that could be decoded is kept as it came, see `stored`."""
+def is_shown_as_is(header: Image.Image, max_side: int) -> bool:
+    """Whether a picture that can be decoded is kept as it came, see `stored`."""
     try:
-        header = _open(data)
         return (
             header.mode in _SHOWN_AS_IS.get(header.format or "", set())
             and max(header.size) <= max_side

@@ -87,7 +87,7 @@ class TorchPixels:
 
     def __call__(self, data: bytes) -> Prepared:
         header = images.open_header(data, self._max_pixels)
-        kept = images.is_shown_as_is(data, self._max_side)
+        kept = images.is_shown_as_is(header, self._max_side)
         pixels = self._decode(data, header, kept)
         height, width = pixels.shape[:2]
         if kept:
@@ -125,8 +125,8 @@ class TorchPixels:
         pixels = pixels[top:bottom, left:right]
         side = self._preprocessing.size
         frame = self._preprocessing.frame(pixels.shape[1], pixels.shape[0])
-        resized = _resize(pixels, frame.width, frame.height)
-        return resized[frame.top : frame.top + side, frame.left : frame.left + side]
+        planes = _planes(pixels, frame.width, frame.height)
+        return _interleaved(planes[:, frame.top : frame.top + side, frame.left : frame.left + side])
 
 
 def _fit(pixels: Pixels, side: int) -> Pixels:
@@ -134,21 +134,29 @@ def _fit(pixels: Pixels, side: int) -> Pixels:
     scale = side / max(height, width)
     if scale >= 1:
         return pixels
-    return _resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
+    return _interleaved(
+        _planes(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
+    )
 
 
-def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
-    """(height, width, 3) by bicubic interpolation over all pixels that an output pixel covers."""
-    if pixels.shape[:2] == (height, width):
-        return pixels
+def _planes(pixels: Pixels, width: int, height: int) -> Pixels:
+    """(3, height, width) by bicubic interpolation over all pixels that an output pixel covers."""
     import torch
 
     planes = torch.from_numpy(_writable(pixels)).permute(2, 0, 1)[None]
     resized: Any = torch.nn.functional.interpolate(
         planes, size=(height, width), mode="bicubic", antialias=True
     )
-    result: NDArray[np.uint8] = resized[0].permute(1, 2, 0).contiguous().numpy()
+    result: NDArray[np.uint8] = resized[0].numpy()
     return result
+
+
+def _interleaved(planes: Pixels) -> Pixels:
+    """(3, height, width) → (height, width, 3)."""
+    pixels = np.empty((*planes.shape[1:], len(planes)), np.uint8)
+    for channel, plane in enumerate(planes):  # a third of the time of a transposed copy
+        pixels[..., channel] = plane
+    return pixels
 
 
 def _writable(pixels: Pixels) -> Pixels:
