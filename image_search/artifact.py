@@ -71,10 +71,10 @@ class Artifact:
         files.check(manifest)
         with telling_damage(files.broken):
             artifact = cls(files, manifest, version)
-        ids = artifact.catalogue.ids
-        if not len(ids) == sum(manifest.parts) == manifest.rows:
-            raise files.broken(f"it has {len(ids):,} rows instead of {manifest.rows:,}")
-        if ids_sha256(ids) != manifest.ids_sha256:
+        catalogue = artifact.catalogue
+        if not len(catalogue) == sum(manifest.parts) == manifest.rows:
+            raise files.broken(f"it has {len(catalogue):,} rows instead of {manifest.rows:,}")
+        if ids_sha256(catalogue.table.column("id")) != manifest.ids_sha256:
             raise files.broken(f"the rows of {METADATA} are not those that were built")
         return artifact
 
@@ -145,7 +145,7 @@ class Artifact:
         with telling_damage(self.files.broken):
             rows = self.files.rows(group)
             id, cell = (rows.column(name)[place].as_py() for name in ("id", column))
-        if id != self.catalogue.ids[row]:
+        if id != self.catalogue.id(row):
             raise self.files.reordered(group.file)
         return cell
 

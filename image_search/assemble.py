@@ -87,7 +87,7 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
         index_info, no_match = _measure(index, vectors, query_encoder)
         shown_first = overview.representative(index, vectors)
     with watch.stage("tables"):
-        tables = [_write_table(done, extra, ids, made.notices) for extra in made.extras]
+        tables = [_write_table(done, extra, ids.to_pylist(), made.notices) for extra in made.extras]
     _write_rejects(done / layout.REJECTS, rejects)
     manifest = Manifest(
         format_version=layout.FORMAT_VERSION,
@@ -117,7 +117,7 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
         fields=made.collection.fields,
         tables=tables,
         no_match=no_match,
-        overview=[ids[row] for row in shown_first],
+        overview=[ids[row].as_py() for row in shown_first],
         files={},
         versions=_versions(),
     )
@@ -167,7 +167,7 @@ def _vectors(path: Path, parts: list[Path], rows: int, dim: int) -> Vectors:
     return held
 
 
-def _write_metadata(done: Path, parts: list[Path], collection: Collection) -> list[str]:
+def _write_metadata(done: Path, parts: list[Path], collection: Collection) -> pa.ChunkedArray:
     """Write metadata.parquet and sizes.parquet; gives the ids."""
     columns = ["id", *(f.name for f in collection.fields)]
     table = pa.concat_tables(pq.read_table(p / DATA, columns=columns) for p in parts)
@@ -176,8 +176,7 @@ def _write_metadata(done: Path, parts: list[Path], collection: Collection) -> li
         pq.read_table(p / THUMBNAILS, columns=["width", "height"]) for p in parts
     )
     pq.write_table(sizes, done / layout.SIZES, compression="zstd")
-    ids: list[str] = table.column("id").to_pylist()
-    return ids
+    return table.column("id")
 
 
 def _measure(

@@ -187,7 +187,7 @@ class Searcher:
     def _records(self, rows: list[int]) -> list[Record]:
         catalogue = self.artifact.catalogue
         return [
-            self._made(catalogue.ids[row], catalogue.size(row), metadata)
+            self._made(catalogue.id(row), catalogue.size(row), metadata)
             for row, metadata in zip(rows, catalogue.metadata(rows), strict=True)
         ]
 

@@ -65,11 +65,11 @@ def _verify_order(artifact: Artifact) -> list[str]:
         data = pa.concat_tables(artifact.parts(data_file, columns))
         thumbnails = pa.concat_tables(artifact.parts(thumbnail_file, ["id", "width", "height"]))
         vectors = artifact.vectors()
-    if ids_sha256(data.column("id").to_pylist()) != artifact.manifest.ids_sha256:
+    if ids_sha256(data.column("id")) != artifact.manifest.ids_sha256:
         problems.append("data: its rows are not in the order of the manifest")
     elif not data.replace_schema_metadata(None).equals(artifact.catalogue.table):
         problems.append(f"{METADATA}: does not say the same as data")
-    if ids_sha256(thumbnails.column("id").to_pylist()) != artifact.manifest.ids_sha256:
+    if ids_sha256(thumbnails.column("id")) != artifact.manifest.ids_sha256:
         problems.append("thumbnails: its rows are not in the order of the manifest")
     elif not thumbnails.drop_columns(["id"]).equals(artifact.catalogue.sizes):
         problems.append(f"{SIZES}: does not say the same as thumbnails")

@@ -34,7 +34,7 @@ def test_every_file_is_a_row_or_a_reject(
 ) -> None:
     odd = odd_files.make_odd_files(pictures / "odd")
     out = build_folder(pictures, colours, tmp_path / "out")
-    ids = set(Artifact.open(out).catalogue.ids)
+    ids = set(Artifact.open(out).catalogue.ids())
     rejects = rejects_of(out)
     assert not ids & set(rejects)
     for name, reason in odd.items():
@@ -54,7 +54,7 @@ def test_two_builds_have_the_same_vectors_and_files(
         Artifact.open(build_folder(pictures, colours, tmp_path / name)) for name in ("a", "b")
     )
     assert first.vectors().tobytes() == second.vectors().tobytes()
-    assert first.catalogue.ids == second.catalogue.ids
+    assert first.catalogue.ids() == second.catalogue.ids()
     differing = {
         name
         for name, info in first.manifest.files.items()

@@ -78,7 +78,7 @@ def test_limit_takes_the_first_and_a_build_without_it_keeps_them(
 ) -> None:
     out = tmp_path / "out"
     done(build(str(pictures), "--out", str(out), "--limit", "2"))
-    assert Artifact.open(out).catalogue.ids == ["cold/blue.png", "cold/green.png"]
+    assert Artifact.open(out).catalogue.ids() == ["cold/blue.png", "cold/green.png"]
     assert Artifact.open(out).manifest.source.options["limit"] == 2
     assert "3 pictures to encode, 2 kept" in done(build(str(pictures), "--out", str(out)))
     assert verify(out) == []
@@ -247,7 +247,7 @@ def test_the_readmes_command_does_the_data_side_of_the_tutorial(
     assert len(searcher) == 35  # of the first forty, five are gone
     assert "not downloaded" in said
     kept = {f"photo{n:02}-_x" for n in range(40) if n % 8 != 7}
-    assert set(searcher.artifact.catalogue.ids) == kept
+    assert set(searcher.artifact.catalogue.ids()) == kept
     [told] = searcher.artifact.manifest.tables
     assert (told.name, told.key, told.rows) == ("conversions", "photo_id", 70)
     conversions = pq.read_table(out / "tables/conversions.parquet")

@@ -92,7 +92,7 @@ def test_it_answers_as_the_folder_that_was_pushed(
     assert there.search("red", k=5).hits == here.search("red", k=5).hits
     assert there.artifact.version == here.artifact.version
     assert there.artifact.files.name == f"{REPO}@{pushed}"
-    for id in here.artifact.catalogue.ids:
+    for id in here.artifact.catalogue.ids():
         assert there.picture(id) == here.picture(id)
         assert there.thumbnail(id) == here.thumbnail(id)
     assert there.search(image=Image.new("RGB", (9, 9), "blue"), k=1)[0].id == "cold/blue.png"
@@ -355,7 +355,7 @@ def test_without_the_network_searching_goes_on_and_what_was_fetched_stays(
 ) -> None:
     monkeypatch.setattr(fetch, "PAUSE", 0.3)
     searcher = image_search.open(f"{REPO}@{many[2]}")
-    ids = searcher.artifact.catalogue.ids
+    ids = searcher.artifact.catalogue.ids()
     fetched = searcher.thumbnail(ids[0])
     of_many.stop()
     before = searcher.search("red", k=60).hits
@@ -395,7 +395,7 @@ def test_pictures_that_do_not_come_take_no_thread_from_questions(
     of_many.faults.append(Fault("/_storage/", "GET", delay=4, times=999))
     with api_of(searcher) as client, ThreadPoolExecutor(60) as pool:
         address = str(client.base_url)
-        ids = searcher.artifact.catalogue.ids[::50]
+        ids = searcher.artifact.catalogue.ids()[::50]
         waiting = [
             pool.submit(
                 httpx.get, f"{address}{PREFIX}/pictures/{id.replace('/', '%2F')}", timeout=60

@@ -101,7 +101,7 @@ def test_withdrawn_pictures_are_as_if_they_were_not_there(searcher: Searcher) ->
     for look in (hidden.record, hidden.picture, hidden.thumbnail):
         with pytest.raises(NotFoundError):
             look("warm/red.png")
-    withdrawn.update(searcher.artifact.catalogue.ids)  # looked into at every question
+    withdrawn.update(searcher.artifact.catalogue.ids())  # looked into at every question
     assert hidden.search("red").hits == []
     assert len(searcher.search("red", k=9)) == 5
 

@@ -173,7 +173,9 @@ def test_escape_closes_it_from_anywhere_and_arrows_stay_with_their_own(
 def test_a_picture_that_was_not_found_has_no_neighbours(
     open_page: Callable[..., Any], address: str, demo: Searcher
 ) -> None:
-    alone = next(i for i in demo.artifact.catalogue.ids if i not in demo.artifact.manifest.overview)
+    alone = next(
+        i for i in demo.artifact.catalogue.ids() if i not in demo.artifact.manifest.overview
+    )
     with open_page(f"{address}/?picture={alone}") as page:
         expect(panel(page).get_by_role("heading")).to_have_text(demo.record(alone).title)
         page.keyboard.press("ArrowRight")
