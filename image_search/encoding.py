@@ -106,6 +106,7 @@ class Line:
                         self._write(waiting.popleft())
             while waiting:
                 self._write(waiting.popleft())
+            next(outcomes, None)  # at their end the processes stay for the next build
         finally:
             outcomes.close()
             encoding.shutdown(wait=False, cancel_futures=True)
