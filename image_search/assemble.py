@@ -4,7 +4,7 @@ import csv
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
@@ -21,7 +21,7 @@ from image_search import manifest as layout
 from image_search import overview, probes
 from image_search.artifact import data_file, thumbnail_file
 from image_search.card import card
-from image_search.collection import Collection, Reject, in_order
+from image_search.collection import Collection, Reject, in_order, reason_group
 from image_search.encoder import OnnxEncoder, Vectors
 from image_search.errors import ArtifactError, CollectionError
 from image_search.export import Agreement, try_int8
@@ -64,7 +64,7 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
     if not full:
         raise CollectionError(
             f"None of the {len(rejects):,} files can be used as a picture. "
-            f"The first: {rejects[0].id}: {rejects[0].reason}."
+            f"The first: {_named(rejects[0], made.collection)}: {rejects[0].reason}."
         )
     parts, told = [part for part, _ in full], [t for _, t in full]
     done = work / "artifact"
@@ -88,7 +88,7 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
         shown_first = overview.representative(index, vectors)
     with watch.stage("tables"):
         tables = [_write_table(done, extra, ids.to_pylist(), made.notices) for extra in made.extras]
-    _write_rejects(done / layout.REJECTS, rejects)
+    _write_rejects(done / layout.REJECTS, rejects, made.collection.wheres)
     manifest = Manifest(
         format_version=layout.FORMAT_VERSION,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -124,11 +124,6 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
     (done / layout.CARD).write_text(card(manifest, query_encoder.notice), encoding="utf-8")
     with watch.stage("hash"):
         return _seal(done, manifest, _known_hashes(told))
-
-
-def reason_group(reason: str) -> str:
-    """A reject's reason without its particulars, to count by: what stands before the colon."""
-    return reason.partition(":")[0].partition(" (")[0]
 
 
 def _told(part: Path) -> Told:
@@ -201,11 +196,21 @@ def _write_table(done: Path, extra: Extra, ids: list[str], notices: list[str]) -
     return layout.TableInfo(name=extra.name, key=extra.key, rows=rows)
 
 
-def _write_rejects(path: Path, rejects: list[Reject]) -> None:
+def _named(reject: Reject, collection: Collection) -> str:
+    where = collection.wheres.get(reject.id)
+    return f"{reject.id} ({where})" if where else reject.id
+
+
+def _write_rejects(path: Path, rejects: list[Reject], wheres: Mapping[str, str]) -> None:
+    rows = [[reject.id, reject.reason] for reject in rejects]
+    header = ["id", "reason"]
+    if wheres:
+        header.append("where")
+        rows = [[*row, wheres.get(row[0], "")] for row in rows]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "reason"])
-        writer.writerows([reject.id, reject.reason] for reject in rejects)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _known_hashes(told: list[Told]) -> dict[str, str]:

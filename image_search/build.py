@@ -31,8 +31,8 @@ from image_search.encoding import Line
 from image_search.errors import ArtifactError, PictureError
 from image_search.export import Agreement, check_stored, export_encoder
 from image_search.extra import Extra
-from image_search.forecast import Forecast, take_sample
-from image_search.kept import Step, damaged, find, plan
+from image_search.forecast import Forecast, Sample, take_sample
+from image_search.kept import Step, damaged, dropped, find, plan, stored_pictures
 from image_search.manifest import CollectionInfo
 from image_search.parts import Job, Recipe
 from image_search.place import (
@@ -66,6 +66,8 @@ class Summary:
     """Part of the artifact → bytes."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage → wall-clock seconds."""
+    tables: dict[str, int] = field(default_factory=dict)
+    """Table beside the pictures → rows."""
 
 
 def build(
@@ -117,13 +119,14 @@ class Builder:
         self._work = Work(
             collection.reader, partial(preparer, resizer, preprocessing, max_side, max_pixels)
         )
-        self._sample = take_sample(collection, self._work, self._workers)
-        if collection.vectors is not None and not self._made(collection.vectors, encoder):
-            self.notices.append(
-                f"the embeddings of {collection.name} were not made by {encoder.name}, so its "
-                "pictures are encoded anew"
-            )
-            collection = dataclasses.replace(collection, vectors=None)
+        if collection.vectors is not None:
+            self._sample = take_sample(collection, self._work, self._workers)
+            if not self._made(collection.vectors, encoder):
+                self.notices.append(
+                    f"the embeddings of {collection.name} were not made by {encoder.name}, so its "
+                    "pictures are encoded anew"
+                )
+                collection = dataclasses.replace(collection, vectors=None)
         self._collection = collection
         self._encoder = encoder
         self._info = info or CollectionInfo(name=collection.name)
@@ -148,7 +151,13 @@ class Builder:
     def __enter__(self) -> Self:
         check_target(self.out)
         check_work(self.work)
-        self.work.mkdir(parents=True, exist_ok=True)  # before the lock: it says why it cannot be
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArtifactError(
+                f"Nothing can be written in {self.out.parent} ({error.strerror}). Name another "
+                "place with --out."
+            ) from None
         self._lock = FileLock(self.out.with_name(f"{self.out.name}.lock"), blocking=False)
         try:
             self._stack.enter_context(self._lock)
@@ -190,7 +199,21 @@ class Builder:
             found = [part for part in found if part.data not in bad]
             steps = plan(self._job, found)
         self._steps = steps
+        self._say_dropped(steps)
         return steps
+
+    def _say_dropped(self, steps: list[Step]) -> None:
+        gone, there = dropped(self.out, self._job) or (0, 0)
+        if gone:
+            self.notices.append(
+                f"{gone:,} of the {there:,} pictures in {self.out} are not in the source any more, "
+                "or beyond the limit, and will not be in it"
+            )
+        if gone < there and not any(step.kept for step in steps):
+            self.notices.append(
+                f"nothing of {self.out} can be kept: it was built with another model, another "
+                "size of pictures, another version of this program, or all its pictures changed"
+            )
 
     def forecast(self) -> Forecast:
         """What the build will take, reckoned from some pictures that are prepared and encoded now.
@@ -203,6 +226,7 @@ class Builder:
         return Forecast.reckon(
             pictures=len(self._collection),
             new=sum(len(step.new) for step in steps),
+            kept=sum(step.kept for step in steps),
             written=sum(s.slice.stop - s.slice.start for s in steps if s.whole is None),
             sample=self._sample,
             encoding=encoding,
@@ -232,6 +256,11 @@ class Builder:
         manifest = assemble(made, parts, self.work, self._watch)
         put_in_place(self.work, self.out)
         return self._summary(manifest, steps)
+
+    @cached_property
+    def _sample(self) -> Sample:
+        kept = partial(stored_pictures, self._job, self._planned)
+        return take_sample(self._collection, self._work, self._workers, kept)
 
     @property
     def _planned(self) -> list[Step]:
@@ -335,11 +364,12 @@ class Builder:
             sizes[name.partition("/")[0]] += file.bytes
         return Summary(
             rows=manifest.rows,
-            kept=len(self._collection) - sum(len(step.new) for step in steps),
+            kept=sum(step.kept for step in steps),
             rejects=Counter(manifest.rejects),
             version=Artifact.open(self.out).version,
             sizes=dict(sizes),
             seconds=self._watch.seconds,
+            tables={table.name: table.rows for table in manifest.tables},
         )
 
 

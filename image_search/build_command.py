@@ -1,7 +1,11 @@
 """The command line of build_index.py: says what it will do, builds, and says what it did."""
 
+import os
+import shlex
+import signal
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +26,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _stop)
     run(app)
+
+
+def _stop(*_: object) -> None:
+    """As Ctrl+C does; pressed again it would break off the clearing up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @app.command()
@@ -146,7 +160,9 @@ def build_index(
 
     # What Pillow warns of in odd files is no line for the keeper: rejects.csv says what counts.
     warnings.filterwarnings("ignore", module="PIL")
-    out = out.resolve()
+    out = out.expanduser().resolve()  # --out=~/x is left to us by the shell
+    sources = [os.path.expanduser(source) for source in sources]
+    metadata, fields = (path and path.expanduser() for path in (metadata, fields))
     _check_apart(out, [Path(source) for source in sources], [metadata, fields])
     check_target(out)
     if push:
@@ -220,7 +236,12 @@ def _check_apart(out: Path, sources: list[Path], tables: list[Path | None]) -> N
 
 
 def _say_found(collection: "Collection", where: str) -> None:
-    print(f"{len(collection):,} pictures found in {where}, {len(collection.rejects):,} left out.")
+    from image_search.collection import reason_group
+
+    reasons = Counter(reason_group(reject.reason) for reject in collection.rejects).most_common()
+    why = ", ".join(f"{reason}: {count:,}" for reason, count in reasons)
+    left_out = f"{len(collection.rejects):,} left out{f' ({why})' if why else ''}"
+    print(f"{len(collection):,} pictures found in {where}, {left_out}.")
     for line in collection.notices:
         print(f"note: {line}")
 
@@ -232,15 +253,21 @@ def _say_plan(builder: "Builder", encoder: Encoder, workers: int) -> None:
     for line in builder.notices:
         print(f"note: {line}")
     forecast = builder.forecast()
-    kept = forecast.pictures - forecast.new
-    print(
-        f"{forecast.new:,} pictures to encode"
-        + (f", {kept:,} kept from an earlier build." if kept else ".")
-    )
+    kept = f", {forecast.kept:,} kept from an earlier build" if forecast.kept else ""
+    print(f"{forecast.new:,} pictures to encode{kept}.")
     print(
         f"Model {encoder.name}, revision {encoder.revision[:12]}, on {encoder.device}; "
         f"{workers} {'process decodes' if workers == 1 else 'processes decode'}."
     )
+    if forecast.rejects:
+        first = forecast.rejects[0]
+        print(
+            f"note: {len(forecast.rejects)} of {forecast.tried} pictures that were tried cannot be "
+            f"used. The first: {first.id}: {first.reason}."
+        )
+    if len(forecast.rejects) == forecast.tried:
+        print("What the others will take cannot be said.")
+        return
     print(
         f"Expected: {spell_seconds(forecast.seconds)}, {spell_bytes(forecast.disk)} of disk "
         f"({spell_bytes(forecast.free)} are free), {spell_bytes(forecast.memory)} of memory."
@@ -266,15 +293,18 @@ def _report(summary: "Summary", out: Path, pushed: str | None, notices: list[str
         print(f"Left out: {summary.rejects.total():,}, each named in {out}/rejects.csv:")
         for reason, count in summary.rejects.most_common():
             print(f"  {count:6,}  {reason}")
+    for table, rows in summary.tables.items():
+        print(f"Table {table}: {rows:,} rows, those about these pictures.")
     for line in notices:
         print(f"note: {line}")
     print("Seconds: " + ", ".join(f"{s} {t:.1f}" for s, t in summary.seconds.items()))
     print("Sizes: " + ", ".join(f"{n} {spell_bytes(b)}" for n, b in summary.sizes.items()))
     print("\nNext (a program that serves this collection already has to be started again):")
-    print(f'  python -m image_search search "a guitar" --artifact {out}')
-    print(f"  IMAGE_SEARCH_ARTIFACT={out} python app.py")
+    place = shlex.quote(str(out))
+    print(f'  python -m image_search search "a guitar" --artifact {place}')
+    print(f"  IMAGE_SEARCH_ARTIFACT={place} python app.py")
     if not pushed:
-        print(f"  python -m image_search push {out} USER/NAME")
+        print(f"  python -m image_search push {place} USER/NAME")
 
 
 def spell_seconds(seconds: float) -> str:

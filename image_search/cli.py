@@ -93,6 +93,10 @@ def search(
     """Find the pictures nearest to some words, to a picture, or to both together."""
     if text is None and image is None and not like:
         raise typer.BadParameter("give words, --image FILE or --like ID")
+    if sheet and sheet.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--sheet writes a PNG: call it {sheet.stem}.png")
+    if sheet and not sheet.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {sheet.parent} for --sheet")
     searcher = image_search.open(artifact, model=model)
     picture = _read_image(image) if image else None
     results = searcher.search(text, image=picture, like=like or (), k=k)

@@ -8,7 +8,7 @@ its reason.
 import dataclasses
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -85,6 +85,8 @@ class Collection:
     which is faster where reading is no waiting and the reader is light to hand over."""
     id_column: str = "id"
     """What the source calls the ids: tables beside it may use the same name for them."""
+    wheres: Mapping[str, str] = field(default_factory=dict)
+    """Id → where it stands in the source, such as a file and a line; if ids do not tell."""
     vectors: Vectors | None = None
     """Embeddings that the source has already, (n, dim) unit vectors in the order of the entries."""
 
@@ -102,6 +104,11 @@ class Collection:
             metadata=self.metadata.slice(0, count),
             vectors=None if self.vectors is None else self.vectors[:count],
         )
+
+
+def reason_group(reason: str) -> str:
+    """A reject's reason without its particulars, to count by: what stands before the colon."""
+    return reason.partition(":")[0].partition(" (")[0]
 
 
 def describe(

@@ -11,7 +11,7 @@ A list of URLs is written by strangers, and so is what their servers answer. The
     time        Connecting, silence and the whole have limits of their own.
     size        Counted while reading. Nothing is decompressed, so nothing can unfold.
     failures    What may pass is tried again, later and later, as the server asks (Retry-After).
-                Reasons that begin with "cannot be read" may be others in a later run.
+                Reasons that begin with one of parts.UNREADABLE may be others in a later run.
 
 Reasons never have a URL in them: it may carry a key.
 """
@@ -348,7 +348,8 @@ class _CheckedNetwork(httpcore2.NetworkBackend):
         addresses = _look_up(host, port)
         for address in addresses:
             if not is_allowed(address, self._allow_private):
-                raise PictureError(f"not downloaded: address not allowed ({address})")
+                remedy = "; --allow-private permits it" if is_allowed(address, True) else ""
+                raise PictureError(f"not downloaded: address not allowed ({address}{remedy})")
         for address in addresses:
             try:
                 stream = self._network.connect_tcp(
@@ -530,6 +531,8 @@ class _Unfinished:
         self._state = path.with_name(f"{path.name}.part.json")
         self._url = url
         self._version: str | None = None
+        self._whole = False
+        """Whether nothing was missing when it was fetched."""
         self._progress = progress
         self._told = 0
         try:
@@ -537,6 +540,7 @@ class _Unfinished:
             if state["url"] == url and state["version"]:
                 self._version = str(state["version"])
                 self.size = self._part.stat().st_size
+                self._whole = bool(state.get("whole"))
         except (OSError, ValueError, TypeError, KeyError):  # none, or torn: start from nothing
             pass
 
@@ -544,7 +548,12 @@ class _Unfinished:
         """What asks for the rest only, or for all if the file is another one now."""
         if not self.size or self._version is None:
             return {}
-        return {"Range": f"bytes={self.size}-", "If-Range": self._version}
+        rest = {"Range": f"bytes={self.size}-", "If-Range": self._version}
+        if not self._whole:
+            return rest
+        # For servers without ranges, which would send all of it again.
+        by_tag = self._version.startswith('"')
+        return {**rest, "If-None-Match" if by_tag else "If-Modified-Since": self._version}
 
     def goes_on(self, answer: _Answer) -> bool:
         """Whether an answer is the rest of this file; some servers pass over If-Range."""
@@ -555,7 +564,9 @@ class _Unfinished:
         )
 
     def is_whole(self, answer: _Answer) -> bool:
-        """Whether nothing was missing: killed after the last byte."""
+        """Whether nothing is missing: it was fetched before, or killed after the last byte."""
+        if answer.status == 304:
+            return self._whole
         return (
             answer.status == 416
             and self.size > 0
@@ -567,6 +578,7 @@ class _Unfinished:
         self._part.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
         self._version = None
+        self._whole = False
         self.size = 0
         self._tell()
 

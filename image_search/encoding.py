@@ -62,8 +62,8 @@ class OrderedPart:
         self._write_kept(self._step.slice.stop)
         self._writer.finish()
 
-    def abandon(self) -> None:
-        self._writer.abandon()
+    def stop(self) -> None:
+        self._writer.stop()
 
     def _write_kept(self, before: int) -> None:
         while self._kept and self._kept[0] < before:
@@ -111,7 +111,7 @@ class Line:
             outcomes.close()
             encoding.shutdown(wait=False, cancel_futures=True)
             for part in self._begun:
-                part.abandon()
+                part.stop()
         return [self.folder / step.slice.key for step in steps]
 
     def _batches(

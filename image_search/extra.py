@@ -85,10 +85,11 @@ def open_extra(text: str, id_column: str = "id") -> Extra:
     check_same_columns(columns)
     key = find_column(columns[paths[0]], id_column, "id", *FILE_COLUMNS)
     if key is None:
+        names = " or ".join(map(repr, dict.fromkeys([id_column, "id", "file_name"])))
         raise CollectionError(
             f"--table {name}: which column of {paths[0].name} has the ids of the pictures? None "
-            f"is called {id_column!r}, as in the pictures' own table, or 'id', or 'file_name'; "
-            f"there are {', '.join(columns[paths[0]])}. Rename one."
+            f"is called {names}; there are {', '.join(columns[paths[0]])}. Rename one, or say with "
+            "--id-column which column of the pictures' own table has their ids."
         )
     return Extra(name, paths, key)
 

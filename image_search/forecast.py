@@ -4,6 +4,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Self
 from PIL import Image
 
 from image_search import images
-from image_search.collection import Collection
+from image_search.collection import Collection, Reject
 from image_search.prepare import ENCODED_SIDE, Prepared
 from image_search.workers import Work, Workers
 
@@ -37,6 +38,8 @@ class Sample:
     """Seconds a picture, if the collection has threads that read, all of them together."""
     preparing: float
     """Seconds a picture, by one process."""
+    rejects: list[Reject]
+    """Those that cannot be used, of all that were tried."""
 
     @cached_property
     def pictures(self) -> list[Image.Image]:
@@ -44,26 +47,40 @@ class Sample:
         return [images.decode(made.stored, max_side=ENCODED_SIDE) for made in self.prepared]
 
 
-def take_sample(collection: Collection, work: Work, count: int) -> Sample:
+def take_sample(
+    collection: Collection,
+    work: Work,
+    count: int,
+    kept: Callable[[list[int]], Mapping[int, bytes | None]] = lambda places: {},
+) -> Sample:
     """Prepare SAMPLE pictures, spread over the collection; others if none of these can be used.
 
-    `count` processes do it: a picture may take its process with it.
+    `count` processes do it: a picture may take its process with it. `kept` gives the pictures that
+    an earlier build stored, or None for one that it left out: the source is not asked for these.
     """
     step = -(-len(collection) // SAMPLE)
-    sample = Sample([], [], 0.0, 0.0)
+    rejects: list[Reject] = []
     for first in range(min(step, TRIES)):
         places = list(range(first, len(collection), step))
+        stored = kept(places)
+        new = [place for place in places if place not in stored]
         workers = Workers(work, count, collection.readers)
         start = time.perf_counter()
-        outcomes = list(workers.prepare(collection.entries[place] for place in places))
+        outcomes = list(workers.prepare(collection.entries[place] for place in new))
         waited = time.perf_counter() - start - workers.seconds / count
-        good = [(p, o) for p, o in zip(places, outcomes, strict=True) if isinstance(o, Prepared)]
+        rejects += [made for made in outcomes if isinstance(made, Reject)]
         reading = max(0.0, waited) if collection.readers else 0.0
+        good = {
+            p: made for p, made in zip(new, outcomes, strict=True) if isinstance(made, Prepared)
+        }
+        prepare = work.preparer()
+        good |= {place: prepare(data) for place, data in stored.items() if data is not None}
         sample = Sample(
-            [place for place, _ in good],
-            [made for _, made in good],
-            reading / len(places),
-            workers.seconds / len(places),
+            sorted(good),
+            [good[place] for place in sorted(good)],
+            reading / max(1, len(new)),
+            workers.seconds / max(1, len(new)),
+            rejects,
         )
         if good:
             break
@@ -76,7 +93,9 @@ class Forecast:
 
     pictures: int
     new: int
-    """Pictures that have to be encoded; the others are kept from an earlier build."""
+    """Pictures that have to be encoded."""
+    kept: int
+    """Pictures of an earlier build."""
     seconds: float
     """For the new pictures; the index comes on top, minutes for a million."""
     disk: int
@@ -85,6 +104,10 @@ class Forecast:
     """Bytes that are free there."""
     memory: int
     """Bytes of memory, all processes together."""
+    tried: int
+    """Pictures of the sample."""
+    rejects: list[Reject]
+    """Those of them that cannot be used."""
 
     @classmethod
     def reckon(
@@ -92,6 +115,7 @@ class Forecast:
         *,
         pictures: int,
         new: int,
+        kept: int,
         written: int,
         sample: Sample,
         encoding: float,
@@ -117,8 +141,11 @@ class Forecast:
         return cls(
             pictures=pictures,
             new=new,
+            kept=kept,
             seconds=new * max(sample.reading, computing),
             disk=int(written * (mean + vector) + pictures * 1.5 * vector + encoder),
             free=shutil.disk_usage(folder).free,
             memory=peak + workers * WORKER_MEMORY + pictures * vector,  # the index, twice
+            tried=len(sample.prepared) + len(sample.rejects),
+            rejects=sample.rejects,
         )

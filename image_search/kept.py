@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from image_search.artifact import data_file, thumbnail_file
 from image_search.errors import ArtifactError
-from image_search.manifest import REJECTS, ROW_GROUP, file_info, read_manifest
+from image_search.manifest import METADATA, REJECTS, ROW_GROUP, file_info, read_manifest
 from image_search.parts import (
     DATA,
     THUMBNAILS,
@@ -86,11 +88,29 @@ class Step:
             return []
         return [n for n in range(self.slice.start, self.slice.stop) if n not in self.rows]
 
+    @property
+    def kept(self) -> int:
+        """The pictures that were made before."""
+        return self.whole.told.rows if self.whole else len(self.rows)
+
 
 def find(out: Path, work: Path, recipe: str) -> list[Done]:
     """All parts that earlier builds by the same recipe left."""
     _group.cache_clear()  # the files of a collection that was replaced have the old names
     return [*_in_work(work, recipe), *_in_artifact(out, recipe)]
+
+
+def dropped(out: Path, job: Job) -> tuple[int, int] | None:
+    """How many of the pictures at `out` are not in the collection any more, and how many are there.
+
+    None if there is no built collection.
+    """
+    try:
+        read_manifest(out)
+        ids = pq.read_table(out / METADATA, columns=["id"]).column("id").to_pylist()
+    except (ArtifactError, OSError, pa.ArrowException):
+        return None
+    return len(set(ids).difference(entry.id for entry in job.collection.entries)), len(ids)
 
 
 def plan(job: Job, parts: Iterable[Done]) -> list[Step]:
@@ -132,6 +152,28 @@ def read_row(part: Done, row: int, index: int) -> Row:
     return Row(
         index, pictures[place], thumbnails[place], widths[place], heights[place], vectors[place]
     )
+
+
+def stored_pictures(
+    job: Job, steps: Iterable[Step], places: Iterable[int]
+) -> dict[int, bytes | None]:
+    """The pictures of those of some entries that are kept; None for one that was left out."""
+    wanted = sorted(places)
+    found: dict[int, bytes | None] = {}
+    for step in steps:
+        start, stop = (bisect_left(wanted, end) for end in (step.slice.start, step.slice.stop))
+        rows = step.rows
+        if step.whole and start < stop:
+            rejects = step.whole.told.rejects
+            all = range(step.slice.start, step.slice.stop)
+            good = (n for n in all if job.collection.entries[n].id not in rejects)
+            rows = {n: (step.whole, row) for row, n in enumerate(good)}
+        for place in wanted[start:stop]:
+            if place in rows:
+                found[place] = read_row(*rows[place], place).stored
+            elif step.whole:
+                found[place] = None
+    return found
 
 
 def link(source: Path, target: Path) -> None:

@@ -154,6 +154,7 @@ def open_links(
         ),
         readers=DOWNLOADS if any(is_url(entry.place) for entry in entries) else 0,
         id_column=id_column or "id",
+        wheres=rows.wheres,
     )
 
 
@@ -170,6 +171,8 @@ class _Rows:
 
     def __init__(self, url_suffix: str, allow_private: bool) -> None:
         self.entries: dict[str, Entry] = {}
+        self.wheres: dict[str, str] = {}
+        """Entry → its file and line, for those whose ids say nothing."""
         self.kept: list[int] = []
         """The rows of the entries."""
         self.rejects: list[Reject] = []
@@ -188,6 +191,8 @@ class _Rows:
             else:
                 self.entries[entry.id] = entry
                 self.kept.append(row)
+                if ids is None and is_url(address):
+                    self.wheres[entry.id] = part.where(number)
 
     def _entry(self, id: str | None, address: str, folder: Path) -> Entry:
         if not address:

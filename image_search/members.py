@@ -91,7 +91,8 @@ def _what_else(head: bytes) -> str:
     if media_type(head).startswith("image/"):
         return "it is a picture; give the folder that it is in"
     what = next((what for magic, what in _OTHERS.items() if head.lstrip().startswith(magic)), None)
-    return what or f"it begins with {head[:20]!r}"
+    begins = head[:20].decode("ascii", "replace").replace("\ufffd", "?")
+    return what or f"it begins with “{' '.join(begins.split())}”"
 
 
 class Zip:

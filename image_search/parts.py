@@ -32,10 +32,11 @@ from image_search.manifest import FORMAT_VERSION, ROW_GROUP, file_info
 from image_search.prepare import VERSION, Resizer
 
 SIZE = 1000
-"""Pictures of a part, about: what is done again, at most, when a build was killed."""
+"""Pictures of a part, about; of a build that is killed so many are done again, twice as many at
+most."""
 
-UNREADABLE = "cannot be read"
-"""How the reason begins where it may be another at the next try."""
+UNREADABLE = ("cannot be read", "not downloaded: address not allowed")
+"""How the reason begins where it may be another at the next try, or with another option."""
 
 DATA = "data.parquet"
 THUMBNAILS = "thumbnails.parquet"
@@ -166,6 +167,7 @@ class PartWriter:
         self._job = job
         self._part = folder / slice.key
         self._half = folder / f"{slice.key}.tmp"
+        self._stopped = folder / f"{slice.key}.stopped"
         shutil.rmtree(self._half, ignore_errors=True)
         self._half.mkdir(parents=True)
         self._rows: list[Row] = []
@@ -239,12 +241,25 @@ class PartWriter:
         self._half.replace(self._part)
         to_disk(self._part.parent)
         shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(self._stopped, ignore_errors=True)
 
-    def abandon(self) -> None:
-        """Let go of the files of a part that will not be finished."""
-        self._rows = []
-        with suppress(OSError):  # such as the one for which it is abandoned
+    def stop(self) -> None:
+        """Let go of the files of a part that will not be finished; keep its rows if they can be."""
+        with suppress(OSError, pa.ArrowException):  # such as the one for which it is stopped
             self.close()
+            files = [self._half / name for name in (DATA, THUMBNAILS)]
+            # Not if it was stopped between the two files.
+            if self._count and all(pq.read_metadata(f).num_rows == self._count for f in files):
+                self._keep()
+
+    def _keep(self) -> None:
+        """Give the rows that are there to the next build, which looks for rows in every part."""
+        before = read_told(self._stopped)
+        if before is None or before.rows <= self._count:
+            hashes = {p.name: file_info(p).sha256 for p in sorted(self._half.iterdir())}
+            write_told(self._half, Told(self._job.recipe.key, self._count, {}, hashes))
+            shutil.rmtree(self._stopped, ignore_errors=True)
+            self._half.replace(self._stopped)
 
     def close(self) -> None:
         """Write what is left of the rows."""

@@ -1,8 +1,13 @@
 """What a search found: hits in order, what the visitor must be told, a sheet of pictures."""
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -86,6 +91,8 @@ class Results:
 CELL = 256
 """Side of a cell of a sheet, in pixels: a thumbnail's longest side."""
 MARGIN = 16
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "Arial.ttf", "arial.ttf")
+"""What Linux, macOS and Windows have, the first one that is there."""
 CAPTION = 36
 
 
@@ -122,13 +129,26 @@ def sheet(
     return page
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+@lru_cache
+def _font(size: int) -> Any:
+    for name in FONTS:
+        with suppress(OSError):
+            return ImageFont.truetype(name, size)
     return ImageFont.load_default(size)
+
+
+def _drawable(text: str, font: Any) -> str:
+    """The text in letters that the font has: Pillow's own has little beyond ASCII."""
+    if Path(getattr(font, "path", None) or "").name in FONTS:
+        return text
+    plain = unicodedata.normalize("NFKD", re.sub("[‐-―]", "-", text))
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return "".join(c if c.isascii() or c in "‘’“”…" else "?" for c in plain)
 
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
     """The text on one line, with … where it would be wider than `width` pixels."""
-    text = " ".join(text.split())[:200]  # no line of a sheet holds more
+    text = _drawable(" ".join(text.split())[:200], font)  # no line of a sheet holds more
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(f"{text}…", font) > width:

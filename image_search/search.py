@@ -98,6 +98,12 @@ class Searcher:
         collection was built again since it was opened.
         """
         start = time.perf_counter()
+        like = [like] if isinstance(like, str) else like
+        if image is not None and not isinstance(image, Image.Image):
+            raise QueryError(
+                f"A picture to search with is one of Pillow's, not {image!r}: "
+                "PIL.Image.open(...) opens a file."
+            )
         if not (1 <= k <= MAX_RESULTS and 0 <= offset < MAX_RESULTS):
             raise QueryError(
                 f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {offset + k}."

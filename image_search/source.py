@@ -9,10 +9,11 @@ What is here comes before what is on the Hub. A file is a table if it is called 
 """
 
 import hashlib
+import json
 import re
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -77,7 +78,29 @@ def open_source(sources: Sequence[str], options: Options, cache: Path) -> Collec
             return _open_folder(Path(source), options)
         if (dataset := _dataset(source)) is not None:
             return _open_dataset(dataset[0], options, dataset[1], dataset[2])
-    files = [file for source in sources for file in _files(source, options, cache)]
+    files: list[Path] = []
+    fetched: dict[Path, str] = {}
+    for source in sources:
+        found = _files(source, options, cache)
+        fetched |= {file: source for file in found if is_url(source)}
+        files += found
+    with _called_as_given(fetched):
+        return _open_files(files, options, cache, bool(fetched))
+
+
+@contextmanager
+def _called_as_given(fetched: Mapping[Path, str]) -> Iterator[None]:
+    """Errors name the addresses that the keeper gave, not the files in the cache."""
+    try:
+        yield
+    except CollectionError as error:
+        text = str(error)
+        for file, source in fetched.items():
+            text = text.replace(str(file), source)
+        raise CollectionError(text) from error
+
+
+def _open_files(files: list[Path], options: Options, cache: Path, fetched: bool) -> Collection:
     tables = [file for file in files if format_of(file)]
     if len(tables) == len(files):
         if all(map(_holds_pictures, files)):
@@ -89,8 +112,7 @@ def open_source(sources: Sequence[str], options: Options, cache: Path) -> Collec
             f"{tables[0].name} is a table and {other.name} is none; a source is one or the other. "
             "Name the right files."
         )
-    fetched = frozenset({"allow_private"}) if any(map(is_url, sources)) else frozenset()
-    _check(options, _FILES | fetched, "archives")
+    _check(options, _FILES | ({"allow_private"} if fetched else set()), "archives")
     return open_archives(files, cache, options.metadata, options.filename_pattern, options.fields)
 
 
@@ -219,7 +241,9 @@ def fetch(url: str, cache: Path, allow_private: bool = False) -> Path:
     part = path.with_name(f"{path.name}.part")
     version, kept = part.with_name(f"{part.name}.json"), path.with_name(f"{path.name}.version")
     if path.exists() and kept.exists():
-        kept.replace(version)
+        with suppress(ValueError, TypeError):  # torn: then it is fetched again
+            version.write_text(json.dumps({**json.loads(kept.read_bytes()), "whole": True}))
+        kept.unlink()
         path.replace(part)
     with tqdm(desc=path.name, unit="B", unit_scale=True) as bar:
 

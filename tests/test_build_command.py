@@ -4,10 +4,13 @@ import csv
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
@@ -15,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import write_pictures
 from PIL import Image
 
 import image_search
@@ -49,7 +53,7 @@ def test_it_says_what_it_will_do_what_it_did_and_what_to_do_next(
     out = tmp_path / "out"
     said = done(build(str(pictures), "--out", str(out)))
     for line in (
-        f"5 pictures found in {pictures}, 1 left out.",
+        f"5 pictures found in {pictures}, 1 left out .read as metadata, not a picture: 1.[.]",
         "5 pictures to encode.",
         r"Model embedded, revision \w{12}, on cpu; \d+ processes? decodes?.",
         r"Expected: about \d+ s, [\d.]+ [MKG]B of disk \([\d.,]+ GB are free\), .* of memory.",
@@ -105,6 +109,88 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert line.startswith("error: ")
     assert message in line
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures"]
+
+
+def test_pictures_that_were_tried_and_failed_are_told(tmp_path: Path) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out put"
+    write_pictures(pictures)
+    for number in range(60):
+        (pictures / f"x{number:02}.jpg").write_bytes(b"nothing")
+    said = done(build(str(pictures), "--out", str(out), "--dry-run"))
+    assert re.search(
+        r"note: \d+ of \d+ pictures that were tried cannot be used. The first: x", said
+    )
+    said = done(build(str(pictures), "--out", str(out)))
+    assert f"--artifact '{out}'\n" in said  # to be pasted as it is
+
+
+def test_where_nothing_can_be_had_the_time_is_not_guessed(tmp_path: Path) -> None:
+    table, out = tmp_path / "t.csv", tmp_path / "out"
+    table.write_text("image\n" + "".join(f"http://127.0.0.1:9/{n}.jpg\n" for n in range(3)))
+    said = done(build(str(table), "--out", str(out), "--dry-run"))
+    assert "3 of 3 pictures that were tried cannot be used" in said
+    assert "; --allow-private permits it)" in said
+    assert "Expected" not in said
+    process = build(str(table), "--out", str(out))
+    assert process.returncode == 1
+    assert "(t.csv, line 2): not downloaded: address not allowed" in process.stderr
+
+
+def test_a_refused_address_is_tried_again_where_it_is_allowed(
+    pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    handler = partial(SimpleHTTPRequestHandler, directory=str(pictures))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        Thread(target=httpd.serve_forever, daemon=True).start()
+        table = pictures / "t.csv"
+        place = f"http://127.0.0.1:{httpd.server_port}"
+        names = ("cold/blue.png", "cold/green.png", "nowhere.png")
+        rows = ["warm/red.png", *(f"{place}/{name}" for name in names)]
+        table.write_text("image\n" + "".join(f"{row}\n" for row in rows))
+        assert "1 pictures are in" in done(build(str(table), "--out", str(out)))
+        said = done(build(str(table), "--out", str(out), "--allow-private"))
+        httpd.shutdown()
+    assert "3 pictures are in" in said
+    assert "1 of them from an earlier build" in said
+    rejects = (out / "rejects.csv").read_text().splitlines()
+    assert rejects[0] == "id,reason,where"
+    assert re.fullmatch(r'[0-9a-f]{16},not downloaded: HTTP 404,"t.csv, line 5"', rejects[1])
+    assert verify(out) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_twice_it_ends_as_stopped_once(tmp_path: Path, number: signal.Signals) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    pictures.mkdir()
+    image = Image.effect_noise((900, 900), 60)
+    for n in range(300):
+        image.save(pictures / f"{n}.jpg")
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "build_index.py", pictures, "--out", out, "--model", "embedded"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out.partial/parts/*.tmp/*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    for _ in range(3):
+        if number == signal.SIGINT:  # as a terminal sends it, to all processes
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        time.sleep(0.1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "Stopped. The same command goes on from here."
+    assert "Traceback" not in said
+    assert "leaked" not in said
+    assert " kept from an earlier build." in done(build(str(pictures), "--out", str(out)))
 
 
 def test_times_and_sizes_are_spelt_for_people() -> None:

@@ -49,6 +49,18 @@ def test_a_picture_finds_pictures_and_a_sheet_is_drawn(built: Path, tmp_path: Pa
         assert page.size == (256 + 32, 56 + 256 + 36 + 32)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("x.pdf", "call it x.png"), ("nowhere/x.png", "there is no folder")]
+)
+def test_a_sheet_that_cannot_be_written_is_refused_at_once(
+    built: Path, tmp_path: Path, name: str, message: str
+) -> None:
+    process = run("search", "red", "--artifact", str(built), "--sheet", str(tmp_path / name))
+    assert process.returncode == 2
+    assert message in " ".join(process.stderr.replace("│", " ").split())
+    assert process.stdout == ""
+
+
 def test_the_setting_names_the_artifact(built: Path) -> None:
     done = run("search", "red", "--k", "1", IMAGE_SEARCH_ARTIFACT=str(built))
     assert "warm/red.png" in done.stdout

@@ -398,7 +398,9 @@ def test_a_name_is_looked_up_once_and_that_address_is_taken(
     assert strict.fetch(server.url("/picture", "good.example")) == PICTURE
     assert looked_up == ["good.example", "127.0.0.1"]
     # it is closed: the next look-up is checked again
-    assert reason(strict, server.url("/nothing", "good.example")).endswith("allowed (127.0.0.2)")
+    assert reason(strict, server.url("/nothing", "good.example")).endswith(
+        "allowed (127.0.0.2; --allow-private permits it)"
+    )
 
 
 def test_one_address_inside_is_enough_to_be_refused(
@@ -406,7 +408,11 @@ def test_one_address_inside_is_enough_to_be_refused(
 ) -> None:
     resolve(bad_example=[["127.0.0.1", "10.0.0.1"]])
     said = reason(strict, server.url("/picture", "bad.example"))
-    assert said == "not downloaded: address not allowed (10.0.0.1)"
+    remedy = "--allow-private permits it"
+    assert said == f"not downloaded: address not allowed (10.0.0.1; {remedy})"
+    resolve(cloud_example=[["169.254.169.254"]])
+    said = reason(strict, server.url("/picture", "cloud.example"))
+    assert said == "not downloaded: address not allowed (169.254.169.254)"  # never
     assert server.connections == 0
 
 

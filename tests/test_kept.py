@@ -228,6 +228,95 @@ def test_parts_of_a_stopped_build_and_the_former_collection_are_both_kept(
     assert same_as_new(folder, colours, out)
 
 
+def test_rows_of_the_part_that_was_being_made_are_kept(
+    folder: Path,
+    colours: OnnxEncoder,
+    encoded: Encoded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stopped, not killed: the encoder fails three times within one large part."""
+    monkeypatch.setattr(parts, "SIZE", 1000)
+    out, original = tmp_path / "out", Builder._encode
+    left = [2]
+
+    def failing(self: Builder, pixels: list, entries: list[int]) -> np.ndarray:
+        if entries and not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= bool(entries)
+        return original(self, pixels, entries)
+
+    for kept in (16, 32, 48):
+        with monkeypatch.context() as patch:
+            patch.setattr(Builder, "_encode", failing)
+            left[0] = 2
+            with pytest.raises(KeyboardInterrupt):
+                build(open_folder(folder), colours, out, batch_size=8)
+        with Builder(open_folder(folder), colours, out) as builder:
+            [step] = builder.look()
+            assert step.kept == kept
+    encoded.clear()
+    assert build(open_folder(folder), colours, out).kept == 48
+    assert sum(encoded) == 12
+    assert same_as_new(folder, colours, out)
+
+
+def test_pictures_that_will_be_gone_are_announced(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def said(**how: object) -> list[str]:
+        with Builder(open_folder(folder), colours, out, **how) as builder:  # type: ignore[arg-type]
+            builder.look()
+        return builder.notices
+
+    assert said() == []
+    build(open_folder(folder), colours, out)
+    assert said() == []
+    with Builder(open_folder(folder).first(20), colours, out) as builder:
+        builder.look()
+    [line] = builder.notices
+    assert line.startswith(f"40 of the 60 pictures in {out} are not in the source any more")
+    [line] = said(max_side=300)
+    assert line.startswith(f"nothing of {out} can be kept: it was built with another model")
+    shutil.rmtree(folder)
+    add(folder, "another.png", 1)
+    [line] = said()
+    assert line.startswith("60 of the 60 pictures")
+
+
+def test_a_sample_of_what_is_kept_is_not_read_from_the_source(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (folder / "0/00.png").write_bytes(b"no picture")
+    build(open_folder(folder), colours, out)
+    add(folder, "new.png", 99)
+    collection = open_folder(folder)
+    asked: list[str] = []
+
+    class Watched:
+        def read(self, place: Path) -> bytes:
+            asked.append(Path(place).name)
+            return collection.reader.read(place)
+
+        def check(self) -> None: ...
+        def close(self) -> None: ...
+
+    watched = dataclasses.replace(collection, reader=Watched(), readers=1)
+    with Builder(watched, colours, out) as builder:
+        forecast = builder.forecast()
+        assert (forecast.new, forecast.kept) == (1, 59)
+        assert forecast.rejects == []
+        assert forecast.tried > 20
+        assert set(asked) <= {"new.png"}
+        asked.clear()
+        assert builder.run().rows == 60
+    assert asked == ["new.png"]
+    assert same_as_new(folder, colours, out)
+
+
 def test_where_parts_end_depends_on_the_ids_alone() -> None:
     ids = [f"{n:05}.jpg" for n in range(20_000)]
     whole = {(ids[a], ids[b - 1]) for a, b in parts.cut(ids)}

@@ -3,9 +3,11 @@
 import io
 import os
 import shutil
+import threading
 import zipfile
 from collections.abc import Iterator
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +152,7 @@ def test_what_is_not_understood_is_explained(
         opened(cache, "")
     Path("notes.txt").write_text("hello")
     with pytest.raises(
-        CollectionError, match="notes.txt is no zip and no tar, it begins with b'hel"
+        CollectionError, match="notes.txt is no zip and no tar, it begins with “hello”"
     ):
         opened(cache, "notes.txt")
     with pytest.raises(
@@ -289,7 +291,9 @@ def test_what_is_fetched_may_be_a_table_or_nothing_useful(
     cache = tmp_path / "cache"
     found = opened(cache, server.url("/table.csv"), allow_private=True)
     assert (found.kind, found.name, ids(found)) == ("links", "table", ["1"])
-    with pytest.raises(CollectionError, match="page.zip is no zip and no tar, it looks like a web"):
+    with pytest.raises(
+        CollectionError, match=r"^http://127.0.0.1:\d+/page.zip is no zip and no tar, it looks like"
+    ):
         opened(cache, server.url("/page.zip"), allow_private=True)
     with pytest.raises(
         CollectionError, match=r"127.0.0.1:\d+/nowhere.zip: not downloaded: HTTP 404"
@@ -297,6 +301,31 @@ def test_what_is_fetched_may_be_a_table_or_nothing_useful(
         opened(cache, server.url("/nowhere.zip"), allow_private=True)
     with pytest.raises(CollectionError, match="not downloaded: address not allowed"):
         opened(cache, server.url("/table.csv"))
+
+
+def test_a_server_without_ranges_is_not_asked_for_the_same_file_again(tmp_path: Path) -> None:
+    served, cache = tmp_path / "served", tmp_path / "cache"
+    served.mkdir()
+    (served / "books.zip").write_bytes(article_zip(1))
+    answers: list[int] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_request(self, code: Any = "-", size: Any = "-") -> None:
+            answers.append(int(code))
+
+    handler = partial(Handler, directory=str(served))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_port}/books.zip"
+        first = ids(opened(cache, url, allow_private=True))
+        assert ids(opened(cache, url, allow_private=True)) == first
+        assert ids(opened(cache, url, allow_private=True)) == first
+        assert answers == [200, 304, 304]
+        (served / "books.zip").write_bytes(article_zip(5))
+        os.utime(served / "books.zip", (2e9, 2e9))
+        assert ids(opened(cache, url, allow_private=True)) != first
+        assert answers[3:] == [200]
+        httpd.shutdown()
 
 
 @pytest.mark.parametrize(
