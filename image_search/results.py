@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -139,7 +138,7 @@ def _font(size: int) -> Any:
 
 def _drawable(text: str, font: Any) -> str:
     """The text in letters that the font has: Pillow's own has little beyond ASCII."""
-    if Path(getattr(font, "path", None) or "").name in FONTS:
+    if str(getattr(font, "path", "")).endswith(FONTS):
         return text
     plain = unicodedata.normalize("NFKD", re.sub("[‐-―]", "-", text))
     plain = "".join(c for c in plain if not unicodedata.combining(c))

@@ -85,7 +85,7 @@ class Searcher:
         text: str | None = None,
         *,
         image: Image.Image | None = None,
-        like: Sequence[str] = (),
+        like: Sequence[str] | str = (),
         k: int = 9,
         offset: int = 0,
     ) -> Results:
