@@ -123,7 +123,8 @@ def sheet(
             )
         caption = _fit(draw, f"{hit.rank}  {hit.title}", _font(13), CELL)
         draw.text((left, top + CELL + 4), caption, "black", _font(13))
-        below = _fit(draw, f"{hit.score:.3f}  {hit.credit}", _font(11), CELL)
+        credit = hit.credit.removeprefix(f"{hit.title}. ")  # which stands above
+        below = _fit(draw, f"{hit.score:.3f}  {credit}", _font(11), CELL)
         draw.text((left, top + CELL + 20), below, "#666666", _font(11))
     return page
 
