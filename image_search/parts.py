@@ -247,17 +247,16 @@ class PartWriter:
         """Let go of the files of a part that will not be finished; keep its rows if they can be."""
         with suppress(OSError, pa.ArrowException):  # such as the one for which it is stopped
             self.close()
-            files = [self._half / name for name in (DATA, THUMBNAILS)]
-            # Not if it was stopped between the two files.
-            if self._count and all(pq.read_metadata(f).num_rows == self._count for f in files):
-                self._keep()
+            # Stopped between the two files, the pictures are some more than the thumbnails.
+            if rows := pq.read_metadata(self._half / THUMBNAILS).num_rows:
+                self._keep(rows)
 
-    def _keep(self) -> None:
+    def _keep(self, rows: int) -> None:
         """Give the rows that are there to the next build, which looks for rows in every part."""
         before = read_told(self._stopped)
-        if before is None or before.rows <= self._count:
+        if before is None or before.rows <= rows:
             hashes = {p.name: file_info(p).sha256 for p in sorted(self._half.iterdir())}
-            write_told(self._half, Told(self._job.recipe.key, self._count, {}, hashes))
+            write_told(self._half, Told(self._job.recipe.key, rows, {}, hashes))
             shutil.rmtree(self._stopped, ignore_errors=True)
             self._half.replace(self._stopped)
 

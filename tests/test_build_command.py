@@ -163,8 +163,8 @@ def test_a_refused_address_is_tried_again_where_it_is_allowed(
 def test_stopped_twice_it_ends_as_stopped_once(tmp_path: Path, number: signal.Signals) -> None:
     pictures, out = tmp_path / "pictures", tmp_path / "out"
     pictures.mkdir()
-    image = Image.effect_noise((900, 900), 60)
-    for n in range(300):
+    image = Image.effect_noise((500, 500), 60)
+    for n in range(400):
         image.save(pictures / f"{n}.jpg")
     process = subprocess.Popen(
         [sys.executable, ROOT / "build_index.py", pictures, "--out", out, "--model", "embedded"],
@@ -174,11 +174,11 @@ def test_stopped_twice_it_ends_as_stopped_once(tmp_path: Path, number: signal.Si
         start_new_session=True,
     )
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("out.partial/parts/*.tmp/*")):
+    small = "out.partial/parts/*.tmp/thumbnails.parquet"
+    while not any(path.stat().st_size > 10_000 for path in tmp_path.glob(small)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.5)
     for _ in range(3):
         if number == signal.SIGINT:  # as a terminal sends it, to all processes
             os.killpg(process.pid, number)

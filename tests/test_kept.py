@@ -10,7 +10,7 @@ import pytest
 from conftest import write_pictures
 from PIL import Image
 
-from image_search import parts
+from image_search import kept, parts
 from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.build import Builder, Summary, build
 from image_search.collection import Collection
@@ -246,7 +246,7 @@ def test_rows_of_the_part_that_was_being_made_are_kept(
         left[0] -= bool(entries)
         return original(self, pixels, entries)
 
-    for kept in (16, 32, 48):
+    for rows in (16, 32, 48):
         with monkeypatch.context() as patch:
             patch.setattr(Builder, "_encode", failing)
             left[0] = 2
@@ -254,10 +254,31 @@ def test_rows_of_the_part_that_was_being_made_are_kept(
                 build(open_folder(folder), colours, out, batch_size=8)
         with Builder(open_folder(folder), colours, out) as builder:
             [step] = builder.look()
-            assert step.kept == kept
+            assert step.kept == rows
     encoded.clear()
     assert build(open_folder(folder), colours, out).kept == 48
     assert sum(encoded) == 12
+    assert same_as_new(folder, colours, out)
+
+
+def test_a_part_stopped_between_its_two_files_keeps_what_both_have(
+    folder: Path, colours: OnnxEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SIZE", 1000)
+    for module in (parts, kept):
+        monkeypatch.setattr(module, "ROW_GROUP", 8)
+    out, original = tmp_path / "out", parts.PartWriter._thumbnails
+    with monkeypatch.context() as patch:
+
+        def stopped(self: parts.PartWriter, rows: list[parts.Row]) -> object:
+            if rows[0].index == 24:
+                raise KeyboardInterrupt
+            return original(self, rows)
+
+        patch.setattr(parts.PartWriter, "_thumbnails", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(open_folder(folder), colours, out)
+    assert build(open_folder(folder), colours, out).kept == 24
     assert same_as_new(folder, colours, out)
 
 
