@@ -110,10 +110,11 @@ def main() -> None:
             code = trial.killed_at(point)
             assert code in (0, KILLED), code
             if former and not (trial.out.exists() or trial.out.with_name("out.partial").exists()):
-                print(f"point {point}: the former collection is lost")
+                print(f"point {point}: the former collection is lost", flush=True)
             if not trial.is_right():
-                print(f"point {point}, former {former}: the same command does not mend it")
-        print(f"{point - 1} points")
+                print(f"point {point}, former {former}: it is not mended", flush=True)
+        # At once: what waits to be written is written by every child as well.
+        print(f"{point - 1} points", flush=True)
 
 
 if __name__ == "__main__":

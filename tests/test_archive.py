@@ -360,7 +360,7 @@ def test_names_that_are_not_what_they_say_are_explained(opened: Open, tmp_path: 
         ("a.zip", b"7z\xbc\xaf'\x1c", "a 7-Zip archive; unpack it, and give the folder"),
         ("a.zip", b"Rar!\x1a\x07", "a RAR archive; unpack it, and give the folder"),
         ("a.tar.zst", b"\x28\xb5\x2f\xfd", "unpack it with `unzstd`, and give the tar"),
-        ("a.zip", b"hello", "it begins with b'hello'"),
+        ("a.zip", b"hello", "it begins with “hello”"),
         ("a.zip", b"PK\x03\x04" + bytes(500), "a.zip cannot be read as a zip: .* it was cut short"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "There are no pictures in a.zip"),
         ("a.tar", bytes(10240), "There are no pictures in a.tar"),

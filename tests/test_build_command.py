@@ -172,6 +172,8 @@ def test_stopped_twice_it_ends_as_stopped_once(tmp_path: Path, number: signal.Si
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A program in the background of a script inherits that Ctrl+C is passed over.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     small = "out.partial/parts/*.tmp/thumbnails.parquet"
