@@ -49,6 +49,8 @@ class Ingredients:
     """Some of the collection, to try the query encoder on."""
     notices: list[str]
     """Lines for the keeper are added to it."""
+    former: Manifest | None = None
+    """What is going to be replaced."""
 
 
 def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch) -> Manifest:
@@ -121,9 +123,18 @@ def assemble(made: Ingredients, parts: list[Path], work: Path, watch: Stopwatch)
         files={},
         versions=_versions(),
     )
+    manifest = _dated(manifest, made.former)
     (done / layout.CARD).write_text(card(manifest, query_encoder.notice), encoding="utf-8")
     with watch.stage("hash"):
         return _seal(done, manifest, _known_hashes(told))
+
+
+def _dated(manifest: Manifest, former: Manifest | None) -> Manifest:
+    """With the former one's date if it says the same: then nothing is new, nor is the version."""
+    if former is None:
+        return manifest
+    dated = manifest.model_copy(update={"created": former.created})
+    return dated if dated.model_copy(update={"files": former.files}) == former else manifest
 
 
 def _told(part: Path) -> Told:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -252,10 +252,16 @@ class Builder:
             agreement,
             self._sample.pictures,
             self.notices,
+            self._former(),
         )
         manifest = assemble(made, parts, self.work, self._watch)
         put_in_place(self.work, self.out)
         return self._summary(manifest, steps)
+
+    def _former(self) -> layout.Manifest | None:
+        with suppress(ArtifactError, OSError):
+            return layout.read_manifest(self.out)[0]
+        return None
 
     @cached_property
     def _sample(self) -> Sample:

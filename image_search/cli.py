@@ -8,8 +8,10 @@ import atexit
 import errno
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+STOPPED = 130
+"""The exit code that shells expect after Ctrl+C."""
 
 Collection = Annotated[
     str | None,
@@ -62,12 +67,14 @@ def run(command: Callable[[], Any]) -> None:
             )
         path = error.filename2 or error.filename or ""
         sys.exit(f"error: {error.strerror or error}: {path}".rstrip(": "))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != STOPPED:  # typer makes it of Ctrl+C
+            raise
         # At once: Python by itself would wait for every thread that listens to a silent server.
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130)  # what shells expect after Ctrl+C
+        os._exit(STOPPED)
 
 
 def main() -> None:
@@ -219,10 +226,31 @@ def push_with_bar(folder: Path, repo: str, public: bool = False) -> "Pushed":
         bars[0].update(done - bars[0].n)
 
     try:
-        return push_(folder, repo, public, progress if sys.stderr.isatty() else quiet)
+        with _ending_at_once():
+            return push_(folder, repo, public, progress if sys.stderr.isatty() else quiet)
     finally:
         for bar in bars:
             bar.close()
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Have Ctrl+C not wait for the Hub's client, which waits for its uploads."""
+
+    def end(*_: object) -> None:
+        text = "Stopped. What was uploaded stays; the same command goes on from here."
+        os.write(2, f"\n{text}\n".encode())
+        os._exit(STOPPED)
+
+    former = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    heard = {n: handler for n, handler in former.items() if handler != signal.SIG_IGN}
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 def pushed_text(pushed: "Pushed") -> str:

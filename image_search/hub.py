@@ -74,6 +74,8 @@ class State:
     repo: str
     commit: str
     private: bool
+    gated: bool
+    """Whether its owner decides who may read it."""
     entries: dict[str, Entry]
 
 
@@ -97,7 +99,7 @@ def look(repo: str, revision: str | None = None) -> State:
     }
     if not info.sha:
         raise HubError(f"{repo} has no commit yet. Push a collection into it first.")
-    return State(repo, info.sha, bool(info.private), entries)
+    return State(repo, info.sha, bool(info.private), bool(info.gated), entries)
 
 
 def versions(repo: str) -> list[str]:

@@ -158,6 +158,14 @@ def _check_token(repo: str) -> None:
             f"You may not write with {hub.TOKEN}: it only reads. Make one that writes at "
             f"{constants.ENDPOINT}/settings/tokens."
         )
+    name, owner = who["name"], repo.partition("/")[0]
+    names = {name, *(org["name"] for org in who.get("orgs", []))}
+    # Of a fine-grained token the Hub need not tell all organisations.
+    if token.get("role") == "write" and owner.lower() not in map(str.lower, names):
+        raise HubError(
+            f"{hub.TOKEN[0].upper()}{hub.TOKEN[1:]} is {name}'s, who may not write for {owner}. "
+            f"Push to {name}/{repo.partition('/')[2]}, or {hub.ADVICE}."
+        )
 
 
 def _make_or_find(repo: str, public: bool) -> State:
@@ -322,13 +330,22 @@ def _beaten(repo: str) -> HubError:
 
 def _tag(repo: str, tag: str, commit: str, plan: _Plan) -> str:
     """Have a tag for this version; the commit that it names."""
-    with telling(repo):
-        try:
-            client().create_tag(repo, tag=tag, revision=commit, repo_type="dataset")
-            return commit
-        except HfHubHTTPError as error:
-            if error.response.status_code != 409:
-                raise
+    for wait in (0, *WAITS):
+        time.sleep(wait)
+        with telling(repo):
+            try:
+                client().create_tag(repo, tag=tag, revision=commit, repo_type="dataset")
+                return commit
+            except HfHubHTTPError as error:
+                if error.response.status_code == 409:
+                    break
+                if error.response.status_code < 500:
+                    raise
+    else:
+        raise HubError(
+            f"{repo} has the new version, but the Hub failed to tag it as {tag}. The same command "
+            "again does only that."
+        )
     tagged = look(repo, tag)
     if plan.missing(tagged):
         raise HubError(

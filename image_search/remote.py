@@ -69,6 +69,7 @@ class HubFiles:
         self.repo = repo
         state = look(repo, revision)
         self.commit = state.commit
+        self._gated = state.gated
         self._entries = state.entries
         self._infos: dict[str, FileInfo] = {}
         self._wire = Wire(repo, state.commit)
@@ -88,6 +89,8 @@ class HubFiles:
     # Opening
 
     def manifest(self) -> tuple[Manifest, str]:
+        if self._gated:  # the Hub lists its files to everybody, and they may be in the cache here
+            self._check_access()
         data, told = (self._manifest_file(name).read_bytes() for name in (MANIFEST, MANIFEST_HASH))
         manifest, version = parse_manifest(data, told, self.name, self.broken)
         self._infos = manifest.files
@@ -95,8 +98,7 @@ class HubFiles:
 
     def _manifest_file(self, name: str) -> Path:
         if name not in self._entries:
-            with telling(self.repo):  # whoever may not read a gated one may not see its files
-                client().auth_check(self.repo, repo_type="dataset")
+            self._check_access()
             raise ArtifactError(
                 f"{self.name} is not a collection that this program pushed ({name} is "
                 f"missing). Push one: python -m image_search push DIR {self.repo}. {BY_HAND}"
@@ -106,6 +108,10 @@ class HubFiles:
             path = self._fetch_whole(name, again=True)  # the cache was damaged
         self.folder = path.parent
         return path
+
+    def _check_access(self) -> None:
+        with telling(self.repo):
+            client().auth_check(self.repo, repo_type="dataset")
 
     def check(self, manifest: Manifest) -> None:
         for name, info in manifest.files.items():
@@ -132,18 +138,15 @@ class HubFiles:
         if missing and not sys.stderr.isatty():
             say(f"Fetching what a search needs of {self.name}: {total / 1e6:,.1f} MB.")
         hidden = None if missing else True  # None: where it is no terminal
-        with (
-            tqdm(
-                desc=f"Fetching {self.repo}",
-                total=total,
-                unit="B",
-                unit_scale=True,
-                disable=hidden,
-            ) as bar,
-            ThreadPoolExecutor(4) as pool,
-        ):
+        pool = ThreadPoolExecutor(4)
+        with tqdm(
+            desc=f"Fetching {self.repo}", total=total, unit="B", unit_scale=True, disable=hidden
+        ) as bar:
             feed = _feeding(bar)
-            list(pool.map(lambda name: self._take(name, feed), names))
+            try:
+                list(pool.map(lambda name: self._take(name, feed), names))
+            finally:  # at once: Ctrl+C does not wait for half a gigabyte, or for a silent Hub
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def names(self) -> set[str]:
         return set(self._entries) - {ATTRIBUTES}
@@ -213,6 +216,9 @@ class HubFiles:
 
     def _here(self, name: str) -> Path | None:
         """A whole file, if it is in the cache and as it was built."""
+        path = self._whole.get(name)
+        if path is not None and not path.exists():
+            del self._whole[name]  # somebody cleared the cache
         if name not in self._whole:
             path = self._cached(name)
             if path is None:

@@ -23,6 +23,9 @@ from image_search.shell import Shell
 STATIC = ROOT / "assets" / "ui"
 
 
+LAST_ANSWERS = 5
+"""Seconds that visitors have, when the server is stopped, to get what they asked for."""
+
 LONGEST_HEAD = 256 * 1024
 """Bytes of a request before its body: ten thousand characters of any script, so that they can be
 told that they are too many."""
@@ -115,7 +118,11 @@ def serve(searcher: Searcher) -> None:
     shown = f"[{host}]" if ":" in host else host
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", http=Protocol, h11_max_incomplete_event_size=LONGEST_HEAD
+        app,
+        log_level="warning",
+        http=Protocol,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        timeout_graceful_shutdown=LAST_ANSWERS,
     )
     searcher.artifact.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end

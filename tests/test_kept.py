@@ -72,6 +72,7 @@ def test_an_unchanged_folder_is_not_encoded_again(
     encoded.clear()
     second = build(open_folder(folder), colours, out)
     assert (second.rows, second.kept, encoded) == (60, 60, [])
+    assert second.version == first.version
     count = len(Artifact.open(out).manifest.parts)
     assert count > 3
     assert (out / data_file(0, count)).stat().st_ino == inode  # not even copied

@@ -31,7 +31,7 @@ from image_search.manifest import (
     file_info,
     write_manifest,
 )
-from image_search.push import Pushed, push
+from image_search.push import Pushed, check_push, push
 
 pytestmark = CLIENTS_OWN
 
@@ -238,7 +238,7 @@ def test_a_hub_that_fails_for_long_is_told_with_what_to_do(hub: HubStandin, buil
         (None, "The Hub has to know who you are: set HF_TOKEN"),
         ("wrong", r"does not accept your token \(HF_TOKEN.*/settings/tokens"),
         ("reader", r"your token .* only reads. Make one that writes"),
-        ("stranger", "does not allow that with alice/squares for your token"),
+        ("stranger", "is bob's, who may not write for alice. Push to bob/squares, or set HF_TOKEN"),
     ],
 )
 def test_who_may_not_push_is_told_why_and_no_token_is_shown(
@@ -343,6 +343,25 @@ def test_what_did_not_arrive_as_it_was_sent_gets_no_tag(
     assert tags(hub) == {}
 
 
+def test_a_tag_that_the_hub_fails_to_make_is_made_later(hub: HubStandin, built: Path) -> None:
+    hub.faults.append(Fault("/tag/", "POST", status=500, times=2))
+    tag = push(built, REPO).tag
+    assert tags(hub) == {tag: hub.head(REPO)}
+    other = "alice/others"
+    hub.faults.append(Fault("/tag/", "POST", status=500, times=3))
+    with pytest.raises(HubError, match="alice/others has the new version, but the Hub failed to"):
+        push(built, other)
+    again = push(built, other)
+    assert (again.files, again.commit) == (0, hub.head(other))
+
+
+def test_a_name_that_is_not_ours_is_told_before_the_build(hub: HubStandin) -> None:
+    for public in (False, True):
+        with pytest.raises(HubError, match=r"is alice's, who may not write for alcie. Push to ali"):
+            check_push("alcie/books", public)
+    check_push("Alice/books")
+
+
 def test_a_tag_that_names_something_else_is_told(hub: HubStandin, built: Path) -> None:
     tag = push(built, REPO).tag
     empty = next(c for c, made in hub.store.get(REPO).commits.items() if made.parent is None)
@@ -396,7 +415,7 @@ def test_the_same_pushed_twice_at_once_is_there_once(
 
 @pytest.mark.parametrize("name", ["squares", "a/b/c", "alice/squares@main", "alice--x/squares"])
 def test_what_is_no_name_of_a_dataset_is_told(hub: HubStandin, built: Path, name: str) -> None:
-    with pytest.raises((ConfigError, HubError), match="is no name of a"):
+    with pytest.raises((ConfigError, HubError), match="is no name of a|may not write for"):
         push(built, name)
 
 

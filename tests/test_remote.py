@@ -3,6 +3,9 @@
 import errno
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +36,7 @@ from image_search.verify import verify
 
 pytestmark = CLIENTS_OWN
 
+ROOT = Path(__file__).parent.parent
 REPO = "alice/squares"
 
 
@@ -253,6 +257,69 @@ def test_a_revision_that_is_gone_names_those_that_are_there(
     for gone in (pushed, first, "no-such"):
         with pytest.raises(HubError, match=f"has no revision {gone}; its versions are: {newer}"):
             image_search.open(f"{REPO}@{gone}")
+
+
+def test_a_gate_that_was_shut_counts_though_all_is_in_the_cache(
+    hub: HubStandin, pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.make_public(REPO)
+    hub.gate(REPO)
+    image_search.open(REPO)  # the owner may
+    for role in ("stranger", None):
+        log_in(monkeypatch, hub, role)
+        for place in (REPO, f"{REPO}@{pushed}", f"{REPO}@{hub.head(REPO)}"):
+            with pytest.raises(HubError, match="is gated: .* Ask for access"):
+                image_search.open(place)
+
+
+def test_a_cache_that_is_cleared_while_it_is_served_is_no_damage(
+    hub: HubStandin, pushed: str, tmp_path: Path
+) -> None:
+    artifact = Artifact.open(REPO)
+    artifact.files.local(thumbnail_file(0, 1))
+    before = artifact.thumbnail(0)
+    shutil.rmtree(tmp_path / "cache")
+    assert artifact.thumbnail(0) == before
+    assert artifact.picture(0)
+
+
+@pytest.mark.parametrize("what", ["search", "push"])
+def test_ctrl_c_waits_for_no_silent_hub(
+    hub: HubStandin, built: Path, pushed: str, tmp_path: Path, what: str
+) -> None:
+    slow = {"search": ("/_storage/", "GET"), "push": ("/_storage/", "PUT")}[what]
+    fault = Fault(*slow, delay=20, times=99)
+    hub.faults.append(fault)
+    arguments = {
+        "search": ["search", "red", "--artifact", REPO],
+        "push": ["push", str(built), "alice/others"],
+    }[what]
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_TOKEN": hub.token("owner"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "image_search", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while fault.times == 99:  # until it was asked
+        assert process.poll() is None
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < 15  # it does not wait for the Hub
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    if what == "push":
+        assert "the same command goes on from here" in said
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])
