@@ -119,7 +119,7 @@ class Builder:
         self._work = Work(
             collection.reader, partial(preparer, resizer, preprocessing, max_side, max_pixels)
         )
-        if collection.vectors is not None:
+        if collection.vectors is not None:  # whether they count decides what is kept
             self._sample = take_sample(collection, self._work, self._workers)
             if not self._made(collection.vectors, encoder):
                 self.notices.append(

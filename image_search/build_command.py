@@ -265,9 +265,9 @@ def _say_plan(builder: "Builder", encoder: Encoder, workers: int) -> None:
             f"note: {len(forecast.rejects)} of {forecast.tried} pictures that were tried cannot be "
             f"used. The first: {first.id}: {first.reason}."
         )
-    if len(forecast.rejects) == forecast.tried:
-        print("What the others will take cannot be said.")
-        return
+        if len(forecast.rejects) == forecast.tried:
+            print("What the others will take cannot be said.")
+            return
     print(
         f"Expected: {spell_seconds(forecast.seconds)}, {spell_bytes(forecast.disk)} of disk "
         f"({spell_bytes(forecast.free)} are free), {spell_bytes(forecast.memory)} of memory."

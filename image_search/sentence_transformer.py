@@ -80,7 +80,7 @@ class SentenceTransformerEncoder:
     @property
     def batch_size(self) -> int:
         """Pictures that are encoded at a time, by all GPUs together."""
-        if self.device == "cpu":  # the artifact's own encoder does it then
+        if self.device == "cpu":  # as many as the artifact's own encoder, which does it in float32
             return BATCH * max(4, os.cpu_count() or 1)
         return GPU_BATCH * len(self._copies)
 

@@ -124,6 +124,19 @@ def test_pictures_that_were_tried_and_failed_are_told(tmp_path: Path) -> None:
     assert f"--artifact '{out}'\n" in said  # to be pasted as it is
 
 
+def test_a_sample_of_nothing_but_what_was_left_out_before_is_no_trouble(tmp_path: Path) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    pictures.mkdir()
+    for number in range(400):
+        (pictures / f"{number:03}.jpg").write_bytes(b"nothing")
+    Image.new("RGB", (9, 9)).save(pictures / "008.jpg")  # where no sample is taken
+    done(build(str(pictures), "--out", str(out)))
+    said = done(build(str(pictures), "--out", str(out)))
+    assert "0 pictures to encode, 1 kept from an earlier build." in said
+    assert "Expected: about" in said
+    assert "tried" not in said
+
+
 def test_where_nothing_can_be_had_the_time_is_not_guessed(tmp_path: Path) -> None:
     table, out = tmp_path / "t.csv", tmp_path / "out"
     table.write_text("image\n" + "".join(f"http://127.0.0.1:9/{n}.jpg\n" for n in range(3)))
