@@ -2,8 +2,9 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from image_search.errors import ConfigError
@@ -12,10 +13,30 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project's folder: assets/ and the demo's cache lie in it."""
 
 
+Access = Literal["open", "password", "huggingface"]
+
+
+def _of_the_space(name: str) -> Any:
+    """A variable that a Space of the Hub sets by itself, under the name it has there."""
+    return AliasChoices(f"IMAGE_SEARCH_{name}", name)
+
+
 class Settings(BaseSettings):
     """What an operator may set, each as IMAGE_SEARCH_<NAME>."""
 
     model_config = SettingsConfigDict(env_prefix="IMAGE_SEARCH_", frozen=True, extra="ignore")
+
+    space_id: str = Field(
+        default="",
+        validation_alias=_of_the_space("SPACE_ID"),
+        description="Set by a Space of the Hub itself: its name. Then the page listens to all, "
+        "believes the Space's proxy, and may be shown within the Hub's own page.",
+    )
+    space_host: str = Field(
+        default="",
+        validation_alias=_of_the_space("SPACE_HOST"),
+        description="Set by a Space itself: the name of its own address.",
+    )
 
     artifact: str | None = Field(
         default=None,
@@ -27,10 +48,96 @@ class Settings(BaseSettings):
         description="Only for a dataset made by hand (pictures and a column `embeddings`): the "
         "model that made these, such as `clip-ViT-B-32`; needs requirements-build.txt.",
     )
+    access: Access | None = Field(
+        default=None,
+        description="Who is let in: `password` (the users of a list), `huggingface` (accounts "
+        "and organisations of the Hub), `open` (everybody). Unset: `open` on this machine alone; "
+        "anywhere else the program does not start until one is chosen.",
+    )
+    users: str = Field(
+        default="",
+        description="For `password`: `name:hash`, or `name:hash:role`, one user a line (or with "
+        "spaces between). `python -m image_search password NAME` makes such a line.",
+    )
+    users_file: Path | None = Field(
+        default=None,
+        description="For `password`: a file of such lines; what is changed in it counts at once.",
+    )
+    allow_users: str = Field(
+        default="",
+        description="For `huggingface`: accounts that are let in, with commas between; "
+        "`name:curator` gives a role other than member.",
+    )
+    allow_orgs: str = Field(
+        default="",
+        description="For `huggingface`: organisations whose members are let in.",
+    )
+    contact: str = Field(
+        default="",
+        description="Whom to ask to be let in; stands on the sign-in page. Unset: the contact of "
+        "the collection.",
+    )
+    session_hours: int = Field(
+        default=8,
+        ge=1,
+        le=24 * 30,
+        description="Hours after which one has to sign in again. For so long counts which "
+        "organisations somebody was in.",
+    )
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+        description="The address that visitors use, such as `https://search.example.org`, where "
+        "a proxy stands before the program. Unset: what the browser says; on a Space, its own.",
+    )
+    secret: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="What sessions are signed with, 32 characters or more. Another one ends all "
+        "sessions. Unset: made by chance and kept with the state.",
+    )
+    state: str = Field(
+        default=str(ROOT / ".state"),
+        description="Where is kept what people add (withdrawn pictures, who is let in, the "
+        "record of searches): a folder, or `user/name`, a private dataset of the Hub.",
+    )
+    log_days: int = Field(
+        default=90,
+        ge=0,
+        le=3650,
+        description="Days for which searches are kept on record; 0: none is recorded.",
+    )
+    requests_per_minute: int = Field(
+        default=300,
+        ge=1,
+        description="How much one member, or a visitor who has not signed in, may ask in a minute; "
+        "one address ten times as much. A picture or file of the page counts a twentieth. Not "
+        "counted where `open` is for this machine alone.",
+    )
+    openid_provider_url: str = Field(
+        default="https://huggingface.co",
+        validation_alias=_of_the_space("OPENID_PROVIDER_URL"),
+        description="For `huggingface`: where people sign in. Set by a Space itself, as are the "
+        "next three; elsewhere make an OAuth app at https://huggingface.co/settings/applications.",
+    )
+    oauth_client_id: str = Field(
+        default="",
+        validation_alias=_of_the_space("OAUTH_CLIENT_ID"),
+        description="For `huggingface`: the OAuth app's client id.",
+    )
+    oauth_client_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias=_of_the_space("OAUTH_CLIENT_SECRET"),
+        description="For `huggingface`: the OAuth app's secret.",
+    )
+    oauth_scopes: str = Field(
+        default="openid profile",
+        validation_alias=_of_the_space("OAUTH_SCOPES"),
+        description="For `huggingface`: what is asked of the Hub about who signs in.",
+    )
     host: str = Field(
-        default="127.0.0.1",
-        description="The address to listen on. The default is this machine alone: nobody is "
-        "asked who they are yet, so whoever reaches the address can search.",
+        default_factory=lambda known: "0.0.0.0" if known["space_id"] else "127.0.0.1",
+        description="The address to listen on. Unset: this machine alone; on a Space, all.",
     )
     port: int = Field(
         default=7860, ge=0, le=65535, description="The port to listen on; 0 picks a free one."
@@ -58,6 +165,16 @@ class Settings(BaseSettings):
         description="The largest picture that may be searched with, in pixels (width times "
         "height). Some kinds take 30 bytes of memory a pixel while they are decoded.",
     )
+
+    @property
+    def on_space(self) -> bool:
+        """Whether this runs as a Space of the Hub."""
+        return bool(self.space_id)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether this machine alone can reach the page."""
+        return self.host in ("127.0.0.1", "::1", "localhost") and not self.on_space
 
 
 @cache
