@@ -184,7 +184,19 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = (
-            f"IMAGE_SEARCH_{str(e['loc'][0]).upper()} is {e['input']!r}: {e['msg'].lower()}."
+            f"{_variable(str(e['loc'][0]))}{_shown(e)}: {e['msg'].lower()}."
             for e in error.errors()
+            if e["type"] != "default_factory_not_called"
         )
         raise ConfigError(" ".join(lines)) from None
+
+
+def _variable(place: str) -> str:
+    """The environment variable of a field, or of an alias, which is one already."""
+    return f"IMAGE_SEARCH_{place.upper()}" if place in Settings.model_fields else place
+
+
+def _shown(error: Any) -> str:
+    """What was given, unless nobody but the operator may know it."""
+    secret = any(word in str(error["loc"][0]).lower() for word in ("secret", "users"))
+    return "" if secret else f" is {error['input']!r}"
