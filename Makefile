@@ -4,10 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
 export IMAGE_SEARCH_PORT ?= $(PORT)
+ifdef ACCESS
+export IMAGE_SEARCH_ACCESS = $(ACCESS)
+endif
 
 .PHONY: demo test check lint browser bench lock clean
 
-demo: .venv/serve  ## build the demo, answer seven questions, serve the page (ONCE=1: only answer)
+demo: .venv/serve  ## build the demo, answer seven questions, serve the page (ONCE=1: only answer; ACCESS=password: behind a sign-in)
 	$(BIN)/python -m image_search demo $(if $(ONCE),--once)
 
 test: .venv/test browser  ## the quick tests, the browser's among them

@@ -1,15 +1,20 @@
-"""The Space: opens the collection and serves its page."""
+"""The Space: opens the collection and serves its page to those who are let in."""
 
 import typer
 
 import image_search
+from image_search.access import chosen_mode
 from image_search.cli import run
 from image_search.server import serve
+from image_search.state import State
+from image_search.withdrawal import Withdrawals
 
 
 def main() -> None:
     """Serve the page of a collection: the one that IMAGE_SEARCH_ARTIFACT names, else the demo."""
-    serve(image_search.open())
+    chosen_mode()  # what is wrong with it is said before the collection is fetched
+    state = State.open()
+    serve(image_search.open(withdrawn=Withdrawals(state)), state)
 
 
 if __name__ == "__main__":

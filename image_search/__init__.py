@@ -27,7 +27,7 @@ __all__ = ["open"]
 
 def open(
     artifact: str | Path | None = None,
-    withdrawn: Set[str] = frozenset(),
+    withdrawn: Set[str] | None = None,
     model: str | None = None,
 ) -> "Searcher":
     """Open a built collection for searching.
@@ -35,8 +35,9 @@ def open(
     `artifact` is the folder that build_index.py wrote, or `user/name[@revision]` of the Hugging
     Face Hub; without it the setting IMAGE_SEARCH_ARTIFACT counts, and without that the demo, which
     is built on first use. The pictures whose ids are in `withdrawn` are as if they were not there;
-    what is added to the set counts from then on. `model` is only for a dataset made by hand, of
-    pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises
+    what is added to the set counts from then on. Without it those are left out that were withdrawn
+    by `python -m image_search suppress` or on the page. `model` is only for a dataset made by
+    hand, of pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises
     ArtifactError if it is missing, damaged or of another format, HubError if it is on the Hub and
     cannot be read.
     """

@@ -4,6 +4,7 @@ Knows addresses, but no requests: /api/v1 and the page's endpoint both stand on 
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from image_search.errors import PictureError, QueryError
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
 from image_search.results import Hit, Record, Results
 from image_search.search import MAX_CHARACTERS, MAX_LIKE, MAX_RESULTS, QUERY_SIDE, Searcher
+from image_search.search_log import SearchLog
 from image_search.settings import settings
 
 PREFIX = "/api/v1"
@@ -109,6 +111,8 @@ class Collection(CollectionInfo):
 
 def answer(
     searcher: Searcher,
+    log: SearchLog,
+    by: str,
     base: str,
     text: str = "",
     like: list[str] | None = None,
@@ -116,7 +120,10 @@ def answer(
     k: int | None = None,
     cursor: str = "",
 ) -> SearchAnswer:
-    """One page of results; `base` is what stands before /thumbnails in an address."""
+    """One page of results; `base` is what stands before /thumbnails in an address.
+
+    It goes on record as a search by the member of that name.
+    """
     like = like or []
     version = searcher.artifact.short_version
     question = _fingerprint(text, like, picture)
@@ -125,17 +132,31 @@ def answer(
     results = searcher.search(
         text, image=image, like=like, k=settings().results if k is None else k, offset=offset
     )
+    log.keep(
+        by,
+        words=text,
+        like=like,
+        picture=picture,
+        version=results.artifact_version,
+        shown=[hit.id for hit in results],
+        seconds=results.seconds,
+    )
     return SearchAnswer(
         query=results.query,
         like=[record(searcher, base, id) for id in like],
         total=results.total,
         notices=results.notices,
         no_match=results.no_match,
-        hits=[PictureHit(**_told(searcher, base, hit)) for hit in results],
+        hits=hits(searcher, base, results),
         cursor=_cursor(results, offset, version, question),
         artifact_version=results.artifact_version,
         seconds=round(results.seconds, 4),
     )
+
+
+def hits(searcher: Searcher, base: str, found: Iterable[Hit]) -> list[PictureHit]:
+    """Results with the addresses of their pictures."""
+    return [PictureHit(**_told(searcher, base, hit)) for hit in found]
 
 
 def overview(searcher: Searcher, base: str) -> Overview:

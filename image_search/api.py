@@ -12,19 +12,32 @@ from math import ceil
 from typing import Annotated, Any
 
 from anyio import CapacityLimiter, fail_after, to_thread
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import image_search
 from image_search import answers, images
-from image_search.answers import MAX_PAGE, PREFIX, Collection, Overview, PictureRecord, SearchAnswer
+from image_search.access import NOBODY, Visitor
+from image_search.answers import (
+    MAX_PAGE,
+    PREFIX,
+    Collection,
+    Overview,
+    PictureHit,
+    PictureRecord,
+    SearchAnswer,
+)
 from image_search.errors import ArtifactError, EncoderError, HubError, NotFoundError, QueryError
+from image_search.near_copies import near_copies
+from image_search.roles import Role
 from image_search.search import Searcher
+from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.withdrawal import Withdrawals
 
 DECODERS = 2
 """Pictures to search with that are decoded at once: one can fill a gigabyte for a moment."""
@@ -39,9 +52,9 @@ own."""
 PATIENCE = 20
 """Seconds within which something more of a picture has to arrive."""
 
-# Where an address names the version of the collection, what lies there never changes.
-FOREVER = "private, max-age=31536000, immutable"
-FOR_NOW = "private, no-cache"
+# A file never changes, but it can be withdrawn, and whoever looks be taken off the list: so it is
+# asked for again after a minute, and then not sent again.
+FOR_A_MINUTE = "private, max-age=60, must-revalidate"
 
 Text = Annotated[
     str, Query(description="What to look for, in English words, up to 2,000 characters.")
@@ -75,7 +88,62 @@ class Health(BaseModel):
     status: str = "ok"
 
 
-def create_api(searcher: Searcher) -> FastAPI:
+class You(BaseModel):
+    """Who the server takes the caller for; `name` is empty where nobody is asked."""
+
+    name: str
+    role: Role
+
+
+class ToWithdraw(BaseModel):
+    """Pictures to withdraw, and why."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=1_000)]
+    reason: str
+
+
+class Done(BaseModel):
+    """`kept` is false if it counts already, but could not be written down yet: that is tried
+    again and again, and lost only if the server ends before."""
+
+    ids: list[str]
+    kept: bool
+
+
+class WithdrawnPicture(BaseModel):
+    """A picture that is withdrawn."""
+
+    id: str
+    reason: str
+    by: str
+    time: str
+
+
+class NearCopies(BaseModel):
+    """Pictures that look like copies of another; a person decides."""
+
+    pictures: list[PictureHit]
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Whoever the gate let in."""
+    visitor = request.scope.get("state", {}).get("visitor", NOBODY)
+    return visitor if isinstance(visitor, Visitor) else NOBODY
+
+
+def _only(role: Role) -> Any:
+    """A route for those who have at least this role."""
+
+    def check(request: Request) -> None:
+        visitor = visitor_of(request)
+        if not visitor.role.may(role):
+            who = f"{visitor.name} is a {visitor.role}" if visitor.name else "Nobody signed in"
+            raise HTTPException(403, f"Only a {role} may do this. {who}.")
+
+    return Depends(check)
+
+
+def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> FastAPI:
     """The application that is mounted at PREFIX, for one collection."""
     api = FastAPI(
         title="Image search",
@@ -96,7 +164,8 @@ def create_api(searcher: Searcher) -> FastAPI:
         request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
     ) -> SearchAnswer:
         """The pictures nearest to words, to pictures of the collection, or to both together."""
-        return answers.answer(searcher, base_of(request), text, like, None, k, cursor)
+        by = visitor_of(request).name
+        return answers.answer(searcher, log, by, base_of(request), text, like, None, k, cursor)
 
     @api.post("/search", openapi_extra=_PICTURE_BODY)
     async def search_with_picture(
@@ -105,7 +174,8 @@ def create_api(searcher: Searcher) -> FastAPI:
         """The same with a picture: its file is the body. It is decoded in memory and not kept."""
         async with bodies:
             data = await _body(request)
-            ask = partial(answers.answer, searcher, base_of(request), text, like, data, k, cursor)
+            by, base = visitor_of(request).name, base_of(request)
+            ask = partial(answers.answer, searcher, log, by, base, text, like, data, k, cursor)
             return await to_thread.run_sync(ask, limiter=decoders)
 
     @api.get("/overview")
@@ -119,21 +189,28 @@ def create_api(searcher: Searcher) -> FastAPI:
         return answers.record(searcher, base_of(request), id)
 
     @api.get("/thumbnails/{id:path}", response_class=Response, responses=_FILE)
-    async def thumbnail(request: Request, id: str, v: str = "") -> Response:
+    async def thumbnail(request: Request, id: str) -> Response:
         """The small picture, WebP, at most 256 pixels a side."""
-        read = partial(_file, searcher, request, id, v, searcher.thumbnail)
+        read = partial(_file, searcher, request, id, searcher.thumbnail)
         return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/pictures/{id:path}", response_class=Response, responses=_FILE)
-    async def picture(request: Request, id: str, v: str = "") -> Response:
+    async def picture(request: Request, id: str) -> Response:
         """The picture as the collection keeps it."""
-        read = partial(_file, searcher, request, id, v, searcher.picture)
+        read = partial(_file, searcher, request, id, searcher.picture)
         return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/collection")
     def collection() -> Collection:
         """This collection in numbers, and the model that reads it."""
         return answers.describe(searcher)
+
+    @api.get("/you")
+    def you(request: Request) -> You:
+        """Who the server takes the caller for, and what they may do."""
+        return You(**vars(visitor_of(request)))
+
+    _add_withdrawals(api, searcher, withdrawals)
 
     @api.get("/health")
     def health() -> Health:
@@ -142,6 +219,35 @@ def create_api(searcher: Searcher) -> FastAPI:
         return Health()
 
     return api
+
+
+def _add_withdrawals(api: FastAPI, searcher: Searcher, withdrawals: Withdrawals) -> None:
+    """What a curator does."""
+    curators = [_only(Role.CURATOR)]
+
+    @api.get("/withdrawals", dependencies=curators)
+    def withdrawn() -> list[WithdrawnPicture]:
+        """The pictures that are withdrawn, the latest first. For curators."""
+        return [WithdrawnPicture(**vars(one)) for one in withdrawals.all()]
+
+    @api.post("/withdrawals", dependencies=curators)
+    def withdraw(request: Request, wanted: ToWithdraw) -> Done:
+        """Withdraw pictures: from now on they are nowhere to be found. For curators."""
+        for id in wanted.ids:
+            searcher.record(id)
+        kept = withdrawals.suppress(wanted.ids, wanted.reason, visitor_of(request).name)
+        return Done(ids=wanted.ids, kept=kept)
+
+    @api.delete("/withdrawals/{id:path}", dependencies=curators)
+    def restore(request: Request, id: str) -> Done:
+        """Show a withdrawn picture again. For curators."""
+        return Done(ids=[id], kept=withdrawals.restore([id], visitor_of(request).name))
+
+    @api.get("/near-copies/{id:path}", dependencies=curators)
+    def copies(request: Request, id: str) -> NearCopies:
+        """Pictures that look like copies of one: whoever withdraws it may mean these too."""
+        found = near_copies(searcher, id)
+        return NearCopies(pictures=answers.hits(searcher, base_of(request), found))
 
 
 def base_of(request: Request) -> str:
@@ -222,12 +328,9 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _file(
-    searcher: Searcher, request: Request, id: str, version: str, read: Callable[[str], bytes]
-) -> Response:
+def _file(searcher: Searcher, request: Request, id: str, read: Callable[[str], bytes]) -> Response:
     tag = f'"{searcher.artifact.short_version}-{searcher.artifact.catalogue.row(id)}"'
-    known = version == searcher.artifact.short_version
-    headers = {"ETag": tag, "Cache-Control": FOREVER if known else FOR_NOW}
+    headers = {"ETag": tag, "Cache-Control": FOR_A_MINUTE}
     held = request.headers.get("if-none-match", "")
     if tag in (part.strip().removeprefix("W/") for part in held.split(",")):
         searcher.record(id)  # not of a picture that was withdrawn

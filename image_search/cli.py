@@ -8,6 +8,7 @@ import atexit
 import errno
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import image_search
+from image_search import operator_commands
+from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.errors import ImageSearchError, PictureError, QueryError
 
@@ -289,9 +292,14 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Answer, but do not serve.")] = False,
 ) -> None:
     """Build the demo if need be, answer the articles' seven questions, and serve the page."""
+    from image_search.access import chosen_mode
     from image_search.demo import PROMPTS, ensure_demo
+    from image_search.state import State
+    from image_search.withdrawal import Withdrawals
 
-    searcher = image_search.open(ensure_demo())
+    chosen_mode()
+    state = State.open()
+    searcher = image_search.open(ensure_demo(), withdrawn=Withdrawals(state))
     print(f"\n{len(searcher.artifact):,} pictures, model {searcher.encoder.name}.\n")
     for prompt in PROMPTS:
         results = searcher.search(prompt, k=3)
@@ -304,7 +312,26 @@ def demo(
         from image_search.server import serve
 
         print(flush=True)
-        serve(searcher)
+        serve(searcher, state, _demo_user() if chosen_mode() == "password" else "")
+
+
+def _demo_user() -> str:
+    """Somebody who can sign in to try it, where the keeper has named nobody yet."""
+    from image_search.roles import Role
+    from image_search.settings import settings
+    from image_search.users import line
+
+    if settings().users or settings().users_file:
+        return ""
+    password = secrets.token_urlsafe(9)
+    print(f"Sign in as demo with the password {password} (until the program ends).", flush=True)
+    return line("demo", password, Role.CURATOR)
+
+
+app.command()(deploy)
+
+
+operator_commands.register(app)
 
 
 def _read_image(path: Path) -> Any:

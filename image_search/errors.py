@@ -8,6 +8,7 @@ ImageSearchError            anything this project raises on purpose
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
 ├── EncoderError            a model cannot be had or does not do what it should
 ├── HubError                the Hub cannot be reached or does not give or take what it should
+├── StateError              what people add cannot be kept where the operator said, or read from there
 └── ArtifactError           a built collection is missing, damaged or of another make
 
 Every message says what happened, with which value, and what to do next. Only `main()`s exit.
@@ -44,6 +45,10 @@ class EncoderError(ImageSearchError):
 
 class HubError(ImageSearchError):
     """The Hub cannot be reached, or does not give or take what it should; the next try may do."""
+
+
+class StateError(ImageSearchError):
+    """What people add cannot be kept where the operator said, or cannot be read from there."""
 
 
 class ArtifactError(ImageSearchError):

@@ -47,19 +47,21 @@ class Searcher:
         self.encoder = encoder
         self.index = index
         self.withdrawn = withdrawn
+        self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
 
     @classmethod
     def open(
         cls,
         artifact: str | Path | None = None,
-        withdrawn: Set[str] = frozenset(),
+        withdrawn: Set[str] | None = None,
         model: str | None = None,
     ) -> "Searcher":
         """Open a folder, or `user/name[@revision]` of the Hub; without one the setting
         IMAGE_SEARCH_ARTIFACT, else the demo.
 
-        `model` is what made the embeddings of a dataset that no build of ours wrote. Raises
+        Without `withdrawn` it leaves out what the state says (IMAGE_SEARCH_STATE). `model` is
+        what made the embeddings of a dataset that no build of ours wrote. Raises
         ArtifactError if the collection is missing or damaged, HubError if it is on the Hub and
         cannot be read.
         """
@@ -73,6 +75,10 @@ class Searcher:
             from image_search.by_hand import ensure_built, is_by_hand
 
             chosen = ensure_built(chosen, model) if is_by_hand(chosen) else chosen
+        if withdrawn is None:
+            from image_search.withdrawal import withdrawn_now
+
+            withdrawn = withdrawn_now()
         opened = Artifact.open(chosen)
         return cls(opened, opened.encoder(), opened.index, withdrawn)
 
@@ -182,10 +188,16 @@ class Searcher:
             raise NotFoundError(f"This collection has no picture “{id[:200]}”.")
         return row
 
-    def _withdrawn_rows(self) -> set[int]:
-        # A copy first: another thread may be adding to it.
-        rows = map(self.artifact.catalogue.row, tuple(self.withdrawn))
-        return {row for row in rows if row is not None}
+    def _withdrawn_rows(self) -> frozenset[int]:
+        # A copy first: another thread may be adding to it. Finding a row takes a while, so they
+        # are found again only if the ids are others.
+        ids = frozenset(tuple(self.withdrawn))
+        known, rows = self._hidden
+        if ids != known:
+            found = map(self.artifact.catalogue.row, ids)
+            rows = frozenset(row for row in found if row is not None)
+            self._hidden = ids, rows
+        return rows
 
     def _record(self, row: int) -> Record:
         return self._records([row])[0]

@@ -1,9 +1,11 @@
-"""The web server: /api/v1, the page's script and style, health, and the page itself."""
+"""The web server: the gate, and behind it /api/v1, the page's script and style, and the page."""
 
 import os
 import socket
-import sys
+import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -13,18 +15,32 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from image_search.access import Access, chosen_mode
 from image_search.answers import PREFIX, max_upload_bytes
-from image_search.api import Health, create_api, problem
+from image_search.api import create_api, problem
 from image_search.errors import ConfigError
+from image_search.gate import Gate
+from image_search.headers import Headers
+from image_search.hub import say
 from image_search.search import Searcher
+from image_search.search_log import SearchLog
 from image_search.settings import ROOT, settings
 from image_search.shell import Shell
+from image_search.sign_in import SignIn, public_address
+from image_search.state import State
+from image_search.terms import Terms
+from image_search.ui import sign_in_pages
+from image_search.withdrawal import Withdrawals
 
 STATIC = ROOT / "assets" / "ui"
 
 
 LAST_ANSWERS = 5
 """Seconds that visitors have, when the server is stopped, to get what they asked for."""
+
+NETWORKS_OF_PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"
+"""Whose X-Forwarded-For counts: a proxy on this machine, or beside it as on a Space. The last
+address that is none of these is the visitor's; what stands before it anybody can write."""
 
 LONGEST_HEAD = 256 * 1024
 """Bytes of a request before its body: ten thousand characters of any script, so that they can be
@@ -55,8 +71,43 @@ class Static(StaticFiles):
         return response
 
 
-def create_app(searcher: Searcher) -> ASGIApp:
-    """The whole application for one collection."""
+class Readiness:
+    """Whether the collection answers, found out by asking it, but not more often than needed."""
+
+    FRESH = 10
+    """Seconds for which an answer holds: anybody may ask for it."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._lock = threading.Lock()
+        self._until = 0.0
+
+    def check(self) -> None:
+        """Raise what keeps the collection from answering."""
+        with self._lock:
+            if time.monotonic() < self._until:
+                return
+            self._searcher.search("a picture", k=1)
+            self._until = time.monotonic() + self.FRESH
+
+
+def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
+    """The whole application for one collection, behind its gate.
+
+    `users` are further users, as in the setting. Raises ConfigError.
+    """
+    access = Access(chosen_mode(), state, users)
+    info = searcher.artifact.manifest.collection
+    contact = settings().contact or info.contact
+    terms = Terms(state, sign_in_pages.terms_text(info, searcher.encoder.notice))
+    log = SearchLog(state)
+    sign_in = SignIn(access, terms, contact, Readiness(searcher).check)
+    inner = _create_page(searcher, Withdrawals(state), log)
+    return Headers(Gate(inner, sign_in.app(), access, terms, contact))
+
+
+def _create_page(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> ASGIApp:
+    """What lies behind the gate."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
@@ -64,14 +115,9 @@ def create_app(searcher: Searcher) -> ASGIApp:
     from image_search.ui import page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.get("/healthz")
-    def alive() -> Health:
-        return Health()
-
-    app.mount(PREFIX, create_api(searcher))
+    app.mount(PREFIX, create_api(searcher, withdrawals, log))
     app.mount("/ui", Static(directory=STATIC))
-    blocks = page.build(searcher)
+    blocks = page.build(searcher, log)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
     # sets it: a caller could name any file of this machine.
     blocks.has_launched = True
@@ -90,7 +136,7 @@ def create_app(searcher: Searcher) -> ASGIApp:
     return Shell(app, lambda html: page.with_own_head(html, searcher))
 
 
-def serve(searcher: Searcher) -> None:
+def serve(searcher: Searcher, state: State, users: str = "") -> None:
     """Serve the page until it is stopped. Raises ConfigError if the port is taken."""
     host, port = settings().host, settings().port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -107,13 +153,10 @@ def serve(searcher: Searcher) -> None:
             f"Port {port} of {host} cannot be used ({error.strerror}). "
             "Choose another with IMAGE_SEARCH_PORT (with make: PORT), or another IMAGE_SEARCH_HOST."
         ) from None
-    if host not in ("127.0.0.1", "::1", "localhost"):
-        print(
-            f"warning: {host} is open to others, and nobody is asked who they are.",
-            file=sys.stderr,
-            flush=True,
-        )
-    app = create_app(searcher)
+    app = create_app(searcher, state, users)
+    _warn()
+    state.watch()
+    SearchLog(state).forget_in_time()
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
@@ -123,8 +166,31 @@ def serve(searcher: Searcher) -> None:
         http=Protocol,
         h11_max_incomplete_event_size=LONGEST_HEAD,
         timeout_graceful_shutdown=LAST_ANSWERS,
+        # Whose address it is, is believed of nobody but a proxy that is known to be there: else
+        # each guess at a password could come from another one.
+        proxy_headers=settings().on_space or bool(public_address()),
+        forwarded_allow_ips=NETWORKS_OF_PROXIES,
     )
     searcher.artifact.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         uvicorn.Server(config).run(sockets=[listener])
     searcher.artifact.close()
+    state.close()
+
+
+def _warn() -> None:
+    """Tell the operator what they might not have meant."""
+    chosen = settings()
+    mode = chosen_mode()
+    if mode == "open" and not chosen.on_loopback:
+        say("warning: everybody who can reach this address is let in (IMAGE_SEARCH_ACCESS=open).")
+    if mode == "password" and not chosen.on_loopback and not public_address():
+        say(
+            "warning: without https:// passwords travel in the clear. Put a proxy with a "
+            "certificate before this, and set IMAGE_SEARCH_URL to its https:// address."
+        )
+    if chosen.on_space and Path(chosen.state).is_absolute():
+        say(
+            "warning: a Space loses its disk when it restarts, and with it what people add. Set "
+            "IMAGE_SEARCH_STATE to a private dataset (user/name)."
+        )

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project's folder: assets/ and the demo's cache lie in it."""
 
 
-Access = Literal["open", "password", "huggingface"]
+Mode = Literal["open", "password", "huggingface"]
+"""Who is let in: everybody, the users of a list, accounts of the Hub."""
 
 
 def _of_the_space(name: str) -> Any:
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
         description="Only for a dataset made by hand (pictures and a column `embeddings`): the "
         "model that made these, such as `clip-ViT-B-32`; needs requirements-build.txt.",
     )
-    access: Access | None = Field(
+    access: Mode | None = Field(
         default=None,
         description="Who is let in: `password` (the users of a list), `huggingface` (accounts "
         "and organisations of the Hub), `open` (everybody). Unset: `open` on this machine alone; "

@@ -1,4 +1,4 @@
-"""What stands around the whole application: which doors are open, and what every answer carries."""
+"""Which doors of the application are open: what the page and programs use, and no more."""
 
 import json
 import re
@@ -10,27 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from image_search.answers import PREFIX
 from image_search.api import problem
 
-# Nothing leaves this server's address, whatever a title or a library holds. Gradio's own page
-# needs scripts and styles in the page and functions made from text.
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-    )
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # what was asked is nobody else's business
-}
-
-OURS = re.compile(rf"({PREFIX}/|/ui/).+|/healthz")
+OURS = re.compile(rf"({PREFIX}/|/ui/).+")
 
 # What the page and gradio_client use of Gradio. The rest takes files of any size, hands out files,
 # fetches addresses or edits the page.
@@ -54,7 +34,7 @@ class Shell:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, _with_headers(send))
+            await self._http(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -92,17 +72,6 @@ class Shell:
 
 _CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/.")
 _REFUSED = problem(400, 'A call is {"data": [words, how many]}, words and a whole number.')
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers[name] = value
-        await send(message)
-
-    return send_with_headers
 
 
 async def _call(receive: Receive) -> bytes | None:

@@ -1,10 +1,12 @@
 """What several tests start from."""
 
+import atexit
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -100,6 +102,11 @@ def write_pictures(folder: Path) -> Path:
 def build_folder(folder: Path, encoder: OnnxEncoder, out: Path) -> Path:
     build(open_folder(folder), encoder, out)
     return out
+
+
+# What people add would else be kept in the project itself.
+os.environ["IMAGE_SEARCH_STATE"] = tempfile.mkdtemp(prefix="image-search-tests-")
+atexit.register(shutil.rmtree, os.environ["IMAGE_SEARCH_STATE"], ignore_errors=True)
 
 
 @contextmanager

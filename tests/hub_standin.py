@@ -6,14 +6,16 @@
 
 By hand: ``python tests/hub_standin.py --port 8765 --root DIR [--xet]``.
 
-It holds dataset repositories with their history, knows three tokens (`IDENTITIES`), answers
+It holds dataset repositories with their history, knows four tokens (`IDENTITIES`), answers
 errors as the Hub does, and takes large files through git-LFS or, with ``xet=True``, through Xet
-as well. What it holds is in `folder` and outlives it. Other requests are answered 501.
+as well. A Space is such a repository called `spaces/user/name`, with variables, secrets and
+hardware; it does not run. What it holds is in `folder` and outlives it. Other requests are answered
+501.
 
 Read from the bottom: `HubStandin` is what tests hold; `Wire` logs requests and makes some fail;
 `Api` answers them; `XetStore` and `Store` keep what it has.
 
-Not imitated: models, spaces, organisations, pull requests, discussions, `.gitignore` at
+Not imitated: models, what a Space does, organisations, pull requests, discussions, `.gitignore` at
 preupload, copies of large files between repositories, rate limits, the dataset viewer, and Xet's
 search for chunks that somebody else has uploaded (a client knows its own).
 """
@@ -67,6 +69,26 @@ GITATTRIBUTES = """
 """
 LARGE_FILES = GITATTRIBUTES.split()
 
+SPACES = "spaces/"
+"""What the names of Spaces begin with here: a dataset may have the same name."""
+
+# What the Hub writes into a new Space.
+SPACE_README = """---
+title: {title}
+emoji: 📉
+colorFrom: indigo
+colorTo: gray
+sdk: {sdk}
+app_file: app.py
+pinned: false
+---
+
+Check out the configuration reference at https://huggingface.co/docs/hub/spaces-config-reference
+"""
+
+HARDWARE = {"cpu-basic": 0.0, "cpu-upgrade": 0.03, "t4-small": 0.4}
+"""What a Space can run on, in dollars an hour."""
+
 
 # Who may do what
 
@@ -80,12 +102,13 @@ class Identity:
     writes: bool
 
     def owns(self, repo: str) -> bool:
-        return repo.split("/")[0] == self.user
+        return repo.removeprefix(SPACES).split("/")[0] == self.user
 
 
 IDENTITIES = {
     "owner": Identity("alice", "hf_owner", writes=True),
     "reader": Identity("alice", "hf_reader", writes=False),
+    "space": Identity("alice", "hf_space", writes=True),
     "stranger": Identity("bob", "hf_stranger", writes=True),
 }
 
@@ -159,6 +182,25 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     # The large files uploaded to this repository, in a commit or not yet.
     objects: list[str] = field(default_factory=list)
+    # Of Spaces only. The files of a protected one are private, its page is not.
+    protected: bool = False
+    hardware: str = "cpu-basic"
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def is_space(self) -> bool:
+        return self.id.startswith(SPACES)
+
+    @property
+    def name(self) -> str:
+        """As clients know it: user/name."""
+        return self.id.removeprefix(SPACES)
+
+    def become(self, visibility: str) -> None:
+        """The Hub's documents do not say what it tells of a protected Space; here: private."""
+        self.protected = visibility == "protected"
+        self.private = visibility in ("private", "protected")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -214,14 +256,17 @@ class Store:
             return found
         raise no_repo(known=True)
 
-    def create(self, repo: str, private: bool) -> Repo:
+    def create(self, repo: str, private: bool, sdk: str = "gradio") -> Repo:
         with self.lock:
             created = self._repos[repo] = Repo(repo, private, now())
             lines = "".join(
                 f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LARGE_FILES
             )
             tree = {".gitattributes": self.regular(lines.encode())}
-            author = repo.split("/")[0]
+            if created.is_space:
+                readme = SPACE_README.format(title=repo.rpartition("/")[2], sdk=sdk)
+                tree["README.md"] = self.regular(readme.encode())
+            author = created.name.split("/")[0]
             created.refs["refs/heads/main"] = self._record(
                 created, tree, None, "initial commit", "", author
             )
@@ -483,7 +528,7 @@ class XetStore:
 Handler = Callable[..., Awaitable[Response]]
 ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
 PARTS = {
-    "repo": "[^/]+/[^/]+?",
+    "repo": f"(?:{SPACES})?[^/]+/[^/]+?",
     "revision": "[^/]+",
     "name": "[^/]+",
     "number": "[0-9]+",
@@ -494,6 +539,7 @@ PARTS = {
 def route(method: str, pattern: str) -> Callable[[Handler], Handler]:
     """Mark what a handler answers; it gets the parts of the path, decoded, by name."""
     expression = re.sub(r"\{(\w+)\}", lambda part: f"(?P<{part[1]}>{PARTS[part[1]]})", pattern)
+    expression = expression.replace("/datasets/", "/(?:datasets|spaces)/")
 
     def mark(handler: Handler) -> Handler:
         # Matched before decoding: a revision may have an encoded slash in it.
@@ -572,12 +618,18 @@ class Door:
         for wanted, pattern, handler in ROUTES:
             if wanted == method and (found := pattern.fullmatch(path)):
                 parts = {name: unquote(part) for name, part in found.groupdict().items()}
+                if "repo" in parts and path.removeprefix("/api").startswith(f"/{SPACES}"):
+                    parts["repo"] = SPACES + parts["repo"]
                 return await handler(self, request, **parts)
         raise HubError(501, f"The stand-in does not imitate {request.method} {path}")
 
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}"
+
+    def page(self, repo: str) -> str:
+        """Where people look at a repository."""
+        return f"{self.url}/{repo if repo.startswith(SPACES) else f'datasets/{repo}'}"
 
     def signed(self, path: str, method: str = "GET") -> str:
         """A URL at the storage host that needs no token, for a while."""
@@ -639,7 +691,7 @@ class Door:
             identity and (identity.owns(repo) or identity.user in found.granted)
         ):
             return found
-        restricted = f"Access to dataset {repo} is restricted"
+        restricted = f"Access to dataset {found.name} is restricted"
         if identity is None:
             raise HubError(
                 401, f"{restricted}. You must be authenticated to access it.", "GatedRepo"
@@ -647,7 +699,7 @@ class Door:
         raise HubError(
             403,
             f"{restricted} and you are not in the authorized list. "
-            f"Visit {self.url}/datasets/{repo} to ask for access.",
+            f"Visit {self.page(repo)} to ask for access.",
             "GatedRepo",
         )
 
@@ -680,25 +732,32 @@ class Api(Door):
     @route("POST", "/api/repos/create")
     async def create(self, request: Request) -> Response:
         identity, body = self.known(request), await request.json()
-        if body.get("type") != "dataset":
-            raise HubError(501, "The stand-in holds datasets only")
-        repo = f"{body.get('organization') or identity.user}/{body['name']}"
+        repo, kind = self._named(identity, body), body["type"]
         if not (identity.owns(repo) and identity.writes):
             raise HubError(
-                403, "You don't have the rights to create a dataset under this namespace"
+                403, f"You don't have the rights to create a {kind} under this namespace"
             )
-        url = f"{self.url}/datasets/{repo}"
+        name, url = repo.removeprefix(SPACES), self.page(repo)
         with self.store.lock:
             if self.store.find(repo):
-                message = "You already created this dataset repo"
+                message = f"You already created this {kind} repo"
                 return JSONResponse({"error": message, "url": url}, 409)
-            self.store.create(repo, private=body.get("visibility") == "private")
-        return JSONResponse({"url": url, "name": repo, "id": repo})
+            created = self.store.create(repo, False, body.get("sdk", ""))
+            created.become(body.get("visibility", "public"))
+            created.hardware = body.get("hardware", created.hardware)
+            self.store.save(created)
+        return JSONResponse({"url": url, "name": name, "id": name})
+
+    def _named(self, identity: Identity, body: dict[str, Any]) -> str:
+        """The repository that a request to make or delete one is about."""
+        if body.get("type") not in ("dataset", "space"):
+            raise HubError(501, "The stand-in holds datasets and Spaces only")
+        prefix = SPACES if body["type"] == "space" else ""
+        return f"{prefix}{body.get('organization') or identity.user}/{body['name']}"
 
     @route("DELETE", "/api/repos/delete")
     async def delete(self, request: Request) -> Response:
-        body = await request.json()
-        repo = f"{body.get('organization') or self.known(request).user}/{body['name']}"
+        repo = self._named(self.known(request), await request.json())
         self.writable(request, repo)
         self.store.delete(repo)
         return Response("OK")
@@ -727,10 +786,11 @@ class Api(Door):
     def _info(self, repo: Repo, sha: str, blobs: bool) -> dict[str, Any]:
         tree = self.store.tree(repo, sha)
         card = self._card(tree)
-        return {
+        told = {"sdk": card.get("sdk"), **self._address(repo)} if repo.is_space else {}
+        return told | {
             "_id": hashlib.md5(repo.id.encode()).hexdigest()[:24],
-            "id": repo.id,
-            "author": repo.id.split("/")[0],
+            "id": repo.name,
+            "author": repo.name.split("/")[0],
             "sha": sha,
             "private": repo.private,
             "gated": repo.gated,
@@ -744,6 +804,11 @@ class Api(Door):
             "usedStorage": sum(file.size for file in tree.values()),
             "siblings": [self._sibling(path, tree[path], blobs) for path in sorted(tree)],
         }
+
+    @staticmethod
+    def _address(repo: Repo) -> dict[str, str]:
+        subdomain = re.sub("[^a-z0-9]", "-", repo.name.lower())
+        return {"subdomain": subdomain, "host": f"https://{subdomain}.hf.space"}
 
     def _card(self, tree: Tree) -> dict[str, Any]:
         if not (readme := tree.get("README.md")):
@@ -777,10 +842,98 @@ class Api(Door):
         wanted = await request.json()
         with self.store.lock:
             if "visibility" in wanted:
-                found.private = wanted["visibility"] == "private"
+                found.become(wanted["visibility"])
             found.gated = wanted.get("gated", found.gated)
             self.store.save(found)
         return JSONResponse(wanted)
+
+    # What a Space has beside its files
+
+    @route("GET", "/api/spaces/hardware")
+    async def all_hardware(self, request: Request) -> Response:
+        return JSONResponse(
+            [
+                {
+                    "name": name,
+                    "prettyName": name,
+                    "cpu": "2 vCPU",
+                    "ram": "16 GB",
+                    "accelerator": None,
+                    "unitCostMicroUSD": round(dollars * 1e6 / 60),
+                    "unitCostUSD": dollars / 60,
+                    "unitLabel": "minute",
+                }
+                for name, dollars in HARDWARE.items()
+            ]
+        )
+
+    @route("GET", "/api/spaces/{repo}/runtime")
+    async def runtime(self, request: Request, repo: str) -> Response:
+        return JSONResponse(self._runtime(self.seen(request, repo)))
+
+    @route("POST", "/api/spaces/{repo}/hardware")
+    async def request_hardware(self, request: Request, repo: str) -> Response:
+        found, _ = self.writable(request, repo)
+        flavor = (await request.json())["flavor"]
+        if flavor not in HARDWARE:
+            raise HubError(400, f"Invalid hardware: {flavor}")
+        with self.store.lock:
+            found.hardware = flavor
+            self.store.save(found)
+        return JSONResponse(self._runtime(found))
+
+    @staticmethod
+    def _runtime(repo: Repo) -> dict[str, Any]:
+        hardware = {"current": None, "requested": repo.hardware}
+        return {"stage": "BUILDING", "hardware": hardware, "storage": None, "gcTimeout": 172800}
+
+    @route("GET", "/api/spaces/{repo}/variables")
+    async def variables(self, request: Request, repo: str) -> Response:
+        return JSONResponse(self.seen(request, repo).variables)
+
+    @route("POST", "/api/spaces/{repo}/variables")
+    async def set_variable(self, request: Request, repo: str) -> Response:
+        found, _ = self.writable(request, repo)
+        return self._set(found, found.variables, await request.json())
+
+    @route("DELETE", "/api/spaces/{repo}/variables")
+    async def delete_variable(self, request: Request, repo: str) -> Response:
+        found, _ = self.writable(request, repo)
+        return self._unset(found, found.variables, await request.json())
+
+    @route("GET", "/api/spaces/{repo}/secrets")
+    async def secrets(self, request: Request, repo: str) -> Response:
+        return JSONResponse(self._without_values(self.writable(request, repo)[0].secrets))
+
+    @route("POST", "/api/spaces/{repo}/secrets")
+    async def set_secret(self, request: Request, repo: str) -> Response:
+        found, _ = self.writable(request, repo)
+        self._set(found, found.secrets, await request.json())
+        return JSONResponse(self._without_values(found.secrets))
+
+    @route("DELETE", "/api/spaces/{repo}/secrets")
+    async def delete_secret(self, request: Request, repo: str) -> Response:
+        found, _ = self.writable(request, repo)
+        self._unset(found, found.secrets, await request.json())
+        return JSONResponse(self._without_values(found.secrets))
+
+    @staticmethod
+    def _without_values(told: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        """Nobody is told the value of a secret again."""
+        return {key: {n: v for n, v in one.items() if n != "value"} for key, one in told.items()}
+
+    def _set(self, repo: Repo, held: dict[str, dict[str, str]], told: dict[str, str]) -> Response:
+        with self.store.lock:
+            held[told.pop("key")] = {**told, "updatedAt": now()}
+            self.store.save(repo)
+        return JSONResponse(held)
+
+    def _unset(self, repo: Repo, held: dict[str, dict[str, str]], told: dict[str, str]) -> Response:
+        with self.store.lock:
+            if held.pop(told["key"], None) is None:
+                raise HubError(404, f"There is no {told['key']}")
+            self.store.save(repo)
+        return JSONResponse(held)
 
     # Listings
 
@@ -994,7 +1147,7 @@ class Api(Door):
             identity.user,
             told.get("parentCommit"),
         )
-        url = f"{self.url}/datasets/{repo}/commit/{oid}"
+        url = f"{self.page(repo)}/commit/{oid}"
         return JSONResponse({"success": True, "commitOid": oid, "commitUrl": url})
 
     def _apply(self, repo: Repo, tree: Tree, kind: str, value: dict[str, Any]) -> None:
@@ -1025,7 +1178,7 @@ class Api(Door):
         for wanted in (await request.json())["objects"]:
             told = {"oid": wanted["oid"], "size": wanted["size"], "authenticated": True}
             if wanted["oid"] not in found.objects:
-                verify = {"href": f"{self.url}/datasets/{repo}.git/info/lfs/verify", "header": {}}
+                verify = {"href": f"{self.page(repo)}.git/info/lfs/verify", "header": {}}
                 upload = self._upload(repo, wanted["oid"], wanted["size"])
                 told["actions"] = {"upload": upload, "verify": verify}
             objects.append(told)
@@ -1497,7 +1650,7 @@ class HubStandin:
                 else:
                     tree[path] = self._file(found, path, data)
 
-        return self.store.commit(found, branch, edit, message, author=repo.split("/")[0])
+        return self.store.commit(found, branch, edit, message, author=found.name.split("/")[0])
 
     def _file(self, repo: Repo, path: str, data: bytes) -> File:
         if not wants_lfs(path, len(data), data[:512]):

@@ -1,6 +1,8 @@
 """/api/v1 over HTTP, from a real uvicorn on loopback."""
 
+import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +25,9 @@ from image_search.answers import PREFIX
 from image_search.api import create_api
 from image_search.encoder import OnnxEncoder
 from image_search.search import Searcher
+from image_search.search_log import SearchLog
+from image_search.state import State
+from image_search.withdrawal import Withdrawals
 
 RED = "warm/red.png"
 
@@ -31,7 +36,8 @@ RED = "warm/red.png"
 def api_of(searcher: Searcher) -> Iterator[httpx.Client]:
     """A client of the API of a collection, served by a thread of this process."""
     app = FastAPI()
-    app.mount(PREFIX, create_api(searcher))
+    state = State.open(tempfile.mkdtemp(dir=os.environ["IMAGE_SEARCH_STATE"]))
+    app.mount(PREFIX, create_api(searcher, Withdrawals(state), SearchLog(state)))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -228,12 +234,12 @@ def test_a_record_is_what_a_hit_says(client: httpx.Client) -> None:
     assert "no picture “red.png”" in said(client.get("/api/v1/records/red.png"), 404)
 
 
-def test_files_have_their_type_and_may_be_kept(client: httpx.Client) -> None:
+def test_files_have_their_type_and_may_be_kept_for_a_minute(client: httpx.Client) -> None:
     hit = client.get("/api/v1/search", params={"text": "red", "k": 1}).json()["hits"][0]
     for address, media_type in ((hit["thumbnail"], "image/webp"), (hit["picture"], "image/png")):
         file = client.get(address)
         assert (file.status_code, file.headers["content-type"]) == (200, media_type)
-        assert file.headers["cache-control"] == "private, max-age=31536000, immutable"
+        assert file.headers["cache-control"] == "private, max-age=60, must-revalidate"
         with Image.open(BytesIO(file.content)) as image:
             assert image.size == (48, 32)
         tag = file.headers["etag"]
@@ -241,9 +247,7 @@ def test_files_have_their_type_and_may_be_kept(client: httpx.Client) -> None:
             again = client.get(address, headers={"If-None-Match": held})
             assert (again.status_code, again.content) == (304, b"")
         assert client.get(address, headers={"If-None-Match": '"other"'}).status_code == 200
-        without_version = client.get(address.partition("?")[0])
-        assert without_version.headers["cache-control"] == "private, no-cache"
-        assert without_version.headers["etag"] == tag
+        assert client.get(address.partition("?")[0]).headers["etag"] == tag
 
 
 @pytest.mark.parametrize("id", ["nothing.png", "..%2f..%2fetc%2fpasswd", "%00", "", "a%ff"])
@@ -282,7 +286,7 @@ def test_the_interface_describes_itself(client: httpx.Client) -> None:
     told = client.get("/api/v1/openapi.json").json()
     assert set(told["paths"]) == {
         "/search", "/overview", "/records/{id}", "/thumbnails/{id}", "/pictures/{id}",
-        "/collection", "/health",
+        "/collection", "/health", "/you", "/withdrawals", "/withdrawals/{id}", "/near-copies/{id}",
     }  # fmt: skip
     assert told["servers"] == [{"url": "/api/v1"}]
     assert "requestBody" in told["paths"]["/search"]["post"]

@@ -381,6 +381,7 @@ def test_whoami_tells_who_a_token_is_and_may(hub: HubStandin) -> None:
     assert told == {
         "owner": ("alice", "write"),
         "reader": ("alice", "read"),
+        "space": ("alice", "write"),
         "stranger": ("bob", "write"),
     }
 
@@ -836,3 +837,75 @@ def test_xet_needs_a_token_and_for_writing_one_for_writing(xet_hub: HubStandin) 
         asking = {"Authorization": f"Bearer {xet_hub.token(role)}"}
         place = f"{xet_hub.url}/api/datasets/{PETS}/xet-write-token/main"
         assert httpx2.get(place, headers=asking).status_code == status
+
+
+# Spaces
+
+SPACE = "alice/pets"  # called as the dataset is
+THERE = f"spaces/{SPACE}"
+
+
+def make_space(hub: HubStandin, visibility: Any = "private", **more: Any) -> HfApi:
+    owner = api(hub)
+    owner.create_repo(SPACE, repo_type="space", space_sdk="gradio", visibility=visibility, **more)
+    return owner
+
+
+def test_a_space_is_another_repository_than_a_dataset_of_its_name(hub: HubStandin) -> None:
+    hub.make_repo(PETS, {"a.txt": b"a"})
+    owner = make_space(hub, space_hardware="cpu-upgrade")
+    assert owner.space_info(SPACE).sdk == "gradio"
+    assert owner.space_info(SPACE).host == "https://alice-pets.hf.space"
+    made = owner.upload_file(
+        path_or_fileobj=PICTURE, path_in_repo="pet.png", repo_id=SPACE, repo_type="space"
+    )
+    assert made.oid == hub.head(THERE)
+    assert hub.files(THERE) == [".gitattributes", "README.md", "pet.png"]
+    assert hub.files(PETS) == [".gitattributes", "a.txt"]
+    assert owner.get_space_runtime(SPACE).requested_hardware == "cpu-upgrade"
+    assert owner.request_space_hardware(SPACE, "t4-small").requested_hardware == "t4-small"
+    assert "t4-small" in {one.name for one in owner.list_spaces_hardware()}
+    with pytest.raises(HfHubHTTPError, match="409"):
+        make_space(hub)
+    owner.delete_repo(SPACE, repo_type="space")
+    assert hub.repos() == [PETS]
+
+
+def test_a_file_of_a_space_is_downloaded(hub: HubStandin, tmp_path: Path) -> None:
+    hub.make_repo(THERE, {"app.py": b"print()", "pet.png": PICTURE}, private=True)
+    for name, data in (("app.py", b"print()"), ("pet.png", PICTURE)):
+        path = api(hub).hf_hub_download(SPACE, name, repo_type="space", cache_dir=tmp_path / "home")
+        assert Path(path).read_bytes() == data
+    with pytest.raises(RepositoryNotFoundError):
+        api(hub, "stranger").space_info(SPACE)
+
+
+def test_variables_of_a_space_are_read_and_secrets_are_not(hub: HubStandin) -> None:
+    owner = make_space(hub)
+    owner.add_space_variable(SPACE, "PET", "cat")
+    owner.add_space_variable(SPACE, "PET", "dog", description="Which")
+    owner.add_space_secret(SPACE, "KEY", "hidden", description="For the door")
+    told = owner.get_space_variables(SPACE)["PET"]
+    assert (told.value, told.description) == ("dog", "Which")
+    secret = owner.get_space_secrets(SPACE)["KEY"]
+    assert secret.description == "For the door"
+    assert "hidden" not in str(vars(secret))
+    assert hub.store.get(THERE).secrets["KEY"]["value"] == "hidden"
+    with pytest.raises(HfHubHTTPError, match="403"):
+        api(hub, "reader").add_space_variable(SPACE, "PET", "cow")
+    owner.delete_space_variable(SPACE, "PET")
+    owner.delete_space_secret(SPACE, "KEY")
+    assert owner.get_space_variables(SPACE) == owner.get_space_secrets(SPACE) == {}
+
+
+def test_a_space_becomes_what_its_settings_say_and_outlives_the_stand_in(tmp_path: Path) -> None:
+    with HubStandin(tmp_path / "hub") as hub:
+        owner = make_space(hub, "protected")
+        assert hub.store.get(THERE).protected
+        assert owner.space_info(SPACE).private
+        owner.update_repo_settings(SPACE, repo_type="space", visibility="public")
+        owner.add_space_variable(SPACE, "PET", "cat")
+        assert api(hub, None).space_info(SPACE).private is False
+    with HubStandin(tmp_path / "hub") as again:
+        assert not again.store.get(THERE).protected
+        assert api(again).get_space_variables(SPACE)["PET"].value == "cat"

@@ -42,6 +42,7 @@ class Page {
       step: (by) => this.#step(by),
       like: (picture) => this.ask({ ...questions.NOTHING, like: [picture.id] }, { move: true }),
       link: (picture) => this.#linkTo(picture),
+      withdrawn: (ids, kept) => this.#withdrawn(ids, kept),
     });
     this.part("more").addEventListener("click", () => this.#more());
     const near = { rootMargin: "1500px" };
@@ -56,6 +57,7 @@ class Page {
     history.scrollRestoration = "manual";
     this.title = document.title;
     this.#showCount();
+    showYou();
     this.restore();
   }
 
@@ -237,6 +239,50 @@ class Page {
     return this.shown ? this.shown.pictures.findIndex((picture) => picture.id === id) : -1;
   }
 
+  /** Some pictures were withdrawn: they leave the page, and can be brought back from here. */
+  async #withdrawn(ids, kept) {
+    this.kept.clear();
+    const gone = new Set(ids);
+    const { pictures } = this.shown;
+    this.shown.pictures = pictures.filter((picture) => !gone.has(picture.id));
+    this.shown.total -= pictures.length - this.shown.pictures.length;
+    this.panel.hide();
+    history.replaceState(history.state, "", questions.toAddress(this.question));
+    this.grid.show(this.shown.pictures);
+    questions.forget();
+    this.#showCount();
+    this.#showEnd();
+    this.part("status").prepend(this.#undo(ids, kept));
+    this.part("status").focus({ preventScroll: true });
+  }
+
+  #undo(ids, kept) {
+    const count = ids.length === 1 ? "The picture was" : `${ids.length} pictures were`;
+    const later = kept ? "" : " It could not be written down yet; that is tried again.";
+    const line = paragraph(`${count} withdrawn.${later} `);
+    line.className = "done";
+    const undo = document.createElement("button");
+    undo.type = "button";
+    undo.textContent = "Bring back";
+    undo.addEventListener("click", async () => {
+      undo.disabled = true;
+      try {
+        for (const id of ids) await questions.restore(id);
+        this.kept.clear();
+        questions.forget();
+        this.#showCount();
+        const found = await this.#find(this.question);
+        if (found) this.#show(this.question, found);
+      } catch (error) {
+        if (!(error instanceof questions.Problem)) throw error;
+        undo.disabled = false;
+        this.#trouble(error.message);
+      }
+    });
+    line.append(undo);
+    return line;
+  }
+
   // What is said
 
   async #showCount() {
@@ -309,6 +355,15 @@ function quoted(text) {
   const words = document.createElement("bdi");
   words.textContent = `“${text.trim()}”`;
   return words;
+}
+
+/** Say who is signed in, where people sign in. */
+async function showYou() {
+  const { name } = await questions.you().catch(() => ({ name: "" }));
+  const line = document.getElementById("you");
+  if (!line || !name) return;
+  line.querySelector("strong").textContent = name;
+  line.hidden = false;
 }
 
 /** Gradio's tab that holds an element, brought to the front if another one is. */

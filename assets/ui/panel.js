@@ -1,17 +1,23 @@
 // One picture, large, with all that is known of it: beside the pictures on a wide screen, over
 // them on a narrow one.
 
+import { Withdrawal } from "./withdrawal.js";
+
 const WIDE = matchMedia("(min-width: 900px)");
 const HTTP = /^https?:\/\//i;
 const FIRST = ["rights", "credit", "source_url"]; // roles that come before the other fields
 
 export class Panel {
-  /** `on` has the functions close, step(by), like(picture), link(picture). */
+  /** `on` has the functions close, step(by), like(picture), link(picture), withdrawn(ids, kept). */
   constructor(dialog, on) {
     this.dialog = dialog;
     this.root = dialog.closest("#image-search"); // makes room for the panel
     this.on = on;
     this.part = (id) => dialog.querySelector(`#${id}`);
+    this.withdrawal = new Withdrawal(dialog, {
+      done: (ids, kept) => on.withdrawn(ids, kept),
+      trouble: (text) => (this.part("panel-trouble").textContent = text),
+    });
     this.part("close").addEventListener("click", () => on.close());
     this.part("previous").addEventListener("click", () => on.step(-1));
     this.part("next").addEventListener("click", () => on.step(1));
@@ -54,6 +60,7 @@ export class Panel {
     image.src = picture.picture;
     this.part("large").replaceChildren(image);
     this.part("fields").replaceChildren(...fieldsOf(picture, about));
+    this.withdrawal.show(picture);
     if (!this.dialog.open) this.#open();
     this.dialog.scrollTop = 0;
     this.part("panel-title").focus({ preventScroll: true });
@@ -89,6 +96,7 @@ export class Panel {
     // Elsewhere the arrows have a meaning of their own.
     const here = event.target === document.body || this.dialog.contains(event.target);
     if (!here && event.key !== "Escape") return;
+    if (event.target.matches("input") && event.key !== "Escape") return; // the arrows move in it
     const does = {
       Escape: () => this.on.close(),
       ArrowLeft: () => this.on.step(-1),

@@ -62,8 +62,20 @@ export function ask(question, cursor, signal) {
   return get(`search?${parameters}`, { signal, ...options });
 }
 
-export const overview = once(() => get("overview"));
-export const collection = once(() => get("collection"));
+export let overview = once(() => get("overview"));
+export let collection = once(() => get("collection"));
+
+/** The collection has other pictures now: what was learnt of it before does not hold. */
+export function forget() {
+  overview = once(() => get("overview"));
+  collection = once(() => get("collection"));
+}
+
+export const you = once(() => get("you"));
+export const nearCopies = (id) => get(`near-copies/${encodeURIComponent(id)}`);
+export const withdraw = (ids, reason) => post("withdrawals", { ids, reason });
+export const restore = (id) =>
+  get(`withdrawals/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const record = (id) => get(`records/${encodeURIComponent(id)}`);
 
 /** The answer to a request that is made once, and again only if it failed. */
@@ -76,6 +88,11 @@ function once(request) {
     }));
 }
 
+function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return get(path, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
 async function get(path, options = {}) {
   let response;
   try {
@@ -84,6 +101,7 @@ async function get(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem("The server does not answer. Check the connection and try again.");
   }
+  if (response.status === 401) location.reload(); // the session has ended: sign in again
   const told = await response.json().catch(() => null);
   if (!response.ok || told === null) {
     throw new Problem(told?.detail ?? `The server cannot answer this (${response.status}).`);

@@ -6,7 +6,7 @@ import gradio as gr
 
 from image_search import answers
 from image_search.search import Searcher
-from image_search.ui import model_card
+from image_search.ui import model_card, sign_in_pages
 from image_search.ui.plain import plain
 
 HOW = """
@@ -25,13 +25,13 @@ off, a line says so; it does not notice every miss.</p>
 <p><strong>What it cannot do.</strong> It does not know names and dates, cannot read handwriting,
 counts badly and does not understand “not”. It has learnt prejudices from its training pictures,
 and old pictures add theirs: do not take what comes first for what is typical, or true.</p>
-<p>A picture that you search with is read in memory and not kept.</p>
 """
 
 
 def tab(searcher: Searcher) -> None:
     """Put the tab's contents into the page that is being built."""
-    contents = "".join([HOW, _numbers(searcher), _card(searcher)])
+    kept = f"<h2>What is kept</h2>{sign_in_pages.kept()}"
+    contents = "".join([HOW, kept, _numbers(searcher), _card(searcher)])
     gr.HTML(f'<div id="about">{contents}</div>', apply_default_css=False, js_on_load=None)
 
 

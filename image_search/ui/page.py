@@ -6,8 +6,10 @@ from typing import Any
 import gradio as gr
 
 from image_search import answers
+from image_search.api import visitor_of
 from image_search.errors import ArtifactError, EncoderError, QueryError
 from image_search.search import Searcher
+from image_search.search_log import SearchLog
 from image_search.ui import about_tab, search_tab
 from image_search.ui.plain import plain
 
@@ -25,7 +27,7 @@ HEAD = "\n".join(
         '<link rel="stylesheet" href="/ui/style.css">',
         *(
             f'<link rel="modulepreload" href="/ui/{script}.js">'
-            for script in ("page", "field", "grid", "panel", "question")
+            for script in ("page", "field", "grid", "panel", "question", "withdrawal")
         ),
         '<script type="module" src="/ui/page.js"></script>',
     ]
@@ -45,12 +47,12 @@ def with_own_head(html: bytes, searcher: Searcher) -> bytes:
     return html.replace(b"</body>", NO_SCRIPT + b"</body>", 1)
 
 
-def build(searcher: Searcher) -> gr.Blocks:
+def build(searcher: Searcher, log: SearchLog) -> gr.Blocks:
     """The page of one collection, not yet served."""
     page: gr.Blocks
 
-    def search(words: str, k: int | None = None) -> dict[str, Any]:
-        return search_words(searcher, words, k)
+    def search(request: gr.Request, words: str, k: int | None = None) -> dict[str, Any]:
+        return search_words(searcher, log, _name_of(request), words, k)
 
     with gr.Blocks(
         title=searcher.artifact.manifest.collection.name, analytics_enabled=False
@@ -71,7 +73,9 @@ def build(searcher: Searcher) -> gr.Blocks:
     return page
 
 
-def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[str, Any]:
+def search_words(
+    searcher: Searcher, log: SearchLog, by: str, words: str, k: int | None = None
+) -> dict[str, Any]:
     """What /api/v1/search answers to these words. Raises gr.Error with what it would say."""
     if k is not None and not (type(k) is int and 1 <= k <= answers.MAX_PAGE):
         raise gr.Error(
@@ -79,7 +83,7 @@ def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[s
             print_exception=False,
         )
     try:
-        told = answers.answer(searcher, answers.PREFIX, words, k=k)
+        told = answers.answer(searcher, log, by, answers.PREFIX, words, k=k)
     except QueryError as error:
         raise gr.Error(str(error), print_exception=False) from None
     except (ArtifactError, EncoderError) as error:
@@ -87,13 +91,21 @@ def search_words(searcher: Searcher, words: str, k: int | None = None) -> dict[s
     return told.model_dump(mode="json")
 
 
+def _name_of(request: gr.Request) -> str:
+    """The member who asks."""
+    return visitor_of(request.request).name if request.request else ""
+
+
 def _head(searcher: Searcher) -> str:
     collection = searcher.artifact.manifest.collection
     # The number is the script's: pictures can be withdrawn while this is served.
     return (
-        f'<header id="head"><h1>{plain(collection.name)}</h1>'
+        '<header id="head">'
+        '<p id="you" hidden>Signed in as <strong></strong>. <a href="/logout">Sign out</a></p>'
+        f"<h1>{plain(collection.name)}</h1>"
         f'<p>{plain(collection.description)} <span id="count">&nbsp;</span></p>'
-        f"{f'<p>{plain(collection.notice)}</p>' if collection.notice else ''}</header>"
+        f"{f'<p>{plain(collection.notice)}</p>' if collection.notice else ''}"
+        "</header>"
     )
 
 

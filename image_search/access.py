@@ -1,0 +1,144 @@
+"""Who is let in, and what they may do. Knows nothing of HTTP: that is the gate's."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from image_search.errors import ConfigError
+from image_search.allow_list import AllowList
+from image_search.roles import Role
+from image_search.settings import Mode, settings
+from image_search.state import State
+from image_search.tokens import Tokens
+from image_search.users import Users
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whoever asks, and was let in."""
+
+    name: str
+    """Empty where nobody is asked who they are."""
+    role: Role
+    kind: Literal["nobody", "person", "token"]
+
+
+NOBODY = Visitor("", Role.MEMBER, "nobody")
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that the cookie of somebody who signed in holds."""
+
+    name: str
+    sub: str
+    """Of a Hub account its id; of a user a fingerprint of the hash: a new password is a new one."""
+    org: str
+    """The organisation of the list that they were in when they signed in."""
+    exp: int
+    """When it ends: seconds since 1970."""
+
+
+class Access:
+    """Decides who is let in; everything is looked up at every request."""
+
+    def __init__(self, mode: Mode, state: State, users: str = "") -> None:
+        """`users` are further ones, in the form of the setting. Raises ConfigError."""
+        chosen = settings()
+        self.mode = mode
+        self.tokens = Tokens(state)
+        self.allowed = AllowList(state)
+        self.users = Users(f"{chosen.users}\n{users}", chosen.users_file)
+        given = chosen.secret.get_secret_value().encode() if chosen.secret else state.secret()
+        self._key = hmac.digest(given, b"sessions", "sha256")
+        # Who signed in by one mode must not be taken for their namesake in another.
+        self._seal = URLSafeSerializer(
+            self.key(f"session {mode}"), signer_kwargs={"digest_method": hashlib.sha256}
+        )
+
+    def key(self, use: str) -> str:
+        """A key for something that is signed."""
+        return hmac.new(self._key, use.encode(), "sha256").hexdigest()
+
+    # Who signs in
+
+    def begin(self, name: str, sub: str, orgs: Sequence[str] = ()) -> Session | None:
+        """A session for somebody who has proved who they are; None if they are not let in."""
+        end = int(time.time()) + settings().session_hours * 3600
+        session = Session(name, sub, self.allowed.best(list(orgs)), end)
+        return session if self.visitor(session) else None
+
+    def fingerprint(self, hashed: str) -> str:
+        """The `sub` of a user of the list."""
+        return hmac.new(self._key, hashed.encode(), "sha256").hexdigest()[:16]
+
+    def seal(self, session: Session) -> str:
+        """A session as text that nobody else can make."""
+        text = self._seal.dumps(asdict(session))
+        return text if isinstance(text, str) else text.decode()
+
+    def unseal(self, text: str) -> Session | None:
+        """The session that a cookie holds, if it is one of ours and has not ended."""
+        try:
+            session = Session(**self._seal.loads(text))
+        except (BadData, TypeError):
+            return None
+        return session if session.exp > time.time() else None
+
+    # Who asks
+
+    def visitor(self, session: Session) -> Visitor | None:
+        """Who a session stands for, if they are let in at this moment."""
+        if self.allowed.taken_off(session.name):
+            return None
+        own = self.allowed.role(session.name)
+        if self.mode == "password":
+            user = self.users.get(session.name)
+            if user is None or self.fingerprint(user.hash) != session.sub:
+                return None
+            return Visitor(user.name, own or user.role, "person")
+        roles = [own, self.allowed.role(session.org, org=True) if session.org else None]
+        best = max((role for role in roles if role), key=lambda role: role.height, default=None)
+        return None if best is None else Visitor(session.name, best, "person")
+
+    def bearer(self, text: str) -> Visitor | None:
+        """Who a token stands for, if it counts at this moment."""
+        token = self.tokens.find(text)
+        return None if token is None else Visitor(token.name, token.role, "token")
+
+
+def chosen_mode() -> Mode:
+    """The mode that the settings mean. Raises ConfigError where it has to be chosen.
+
+    Nothing that others can reach is open by default: who runs it has to say so.
+    """
+    chosen = settings()
+    if chosen.access is None and not chosen.on_loopback:
+        where = "On a Space" if chosen.on_space else f"At {chosen.host}"
+        raise ConfigError(
+            f"{where} others can reach the page: say who is let in, by IMAGE_SEARCH_ACCESS. "
+            "`password`: the users of a list (python -m image_search password NAME makes a line "
+            "of it); `huggingface`: accounts and organisations of the Hub; `open`: everybody, if "
+            "you really want that."
+        )
+    mode = chosen.access or "open"
+    if mode == "huggingface" and not (chosen.oauth_client_id and chosen.oauth_client_secret):
+        raise ConfigError(
+            "IMAGE_SEARCH_ACCESS is huggingface, but OAUTH_CLIENT_ID and OAUTH_CLIENT_SECRET are "
+            "not set. A Space has them if its README says `hf_oauth: true`; elsewhere make an "
+            "OAuth app at https://huggingface.co/settings/applications, with the redirect address "
+            "https://YOUR-ADDRESS/login/callback."
+        )
+    return mode
+
+
+def organisations(claims: object) -> list[str]:
+    """The names of the organisations that the Hub says somebody is in."""
+    listed = claims if isinstance(claims, list) else []
+    names = (org.get("preferred_username") for org in listed if isinstance(org, dict))
+    return [name for name in names if isinstance(name, str)]

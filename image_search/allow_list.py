@@ -1,0 +1,65 @@
+"""The list of those who are let in by name: what the settings say, and changes to it since."""
+
+from image_search.errors import ConfigError
+from image_search.roles import Role, names_and_roles
+from image_search.settings import settings
+from image_search.state import State
+
+KIND = "member"
+"""Records of changes; the last one of a name counts, also against a setting."""
+
+Key = tuple[str, bool]
+"""A name in small letters, and whether it is an organisation of the Hub."""
+
+
+class AllowList:
+    """Looked up at every request, so that a change counts at once and everywhere."""
+
+    def __init__(self, state: State) -> None:
+        """Raises ConfigError if a setting cannot be understood."""
+        self._state = state
+        self._generation = -1
+        people, orgs = (
+            names_and_roles(text) for text in (settings().allow_users, settings().allow_orgs)
+        )
+        self._set = {(name, False): role for name, role in people.items()}
+        self._set |= {(name, True): role for name, role in orgs.items()}
+        self._changes: dict[Key, Role | None] = {}
+
+    def role(self, name: str, org: bool = False) -> Role | None:
+        """The role of a name on the list; None if it is not there."""
+        key = (name.lower(), org)
+        changes = self.changes()
+        return changes[key] if key in changes else self._set.get(key)
+
+    def taken_off(self, name: str) -> bool:
+        """Whether somebody was let in no more, whatever else speaks for them."""
+        return self.changes().get((name.lower(), False), Role.MEMBER) is None
+
+    def best(self, orgs: list[str]) -> str:
+        """Of these organisations the one with the highest role, if any is on the list."""
+        roles = {org.lower(): self.role(org, org=True) for org in orgs}
+        listed = {org: role for org, role in roles.items() if role is not None}
+        return max(listed, key=lambda org: listed[org].height, default="")
+
+    def change(self, name: str, role: Role | None, org: bool, by: str) -> bool:
+        """Let somebody in, or (None) no more; whether that is kept by now. Raises ConfigError."""
+        if not name.strip():
+            raise ConfigError("A name is missing.")
+        return self._state.add(KIND, name=name.strip().lower(), org=org, role=role, by=by)
+
+    def all(self) -> dict[Key, Role]:
+        """Everybody on the list."""
+        now = {**self._set, **self.changes()}
+        return {key: role for key, role in sorted(now.items()) if role is not None}
+
+    def changes(self) -> dict[Key, Role | None]:
+        """What was changed since the settings were made; None for whoever was taken off."""
+        if self._generation != self._state.generation:
+            generation = self._state.generation
+            said = (record.said for record in self._state.records(KIND))
+            self._changes = {
+                (s["name"], s["org"]): Role(s["role"]) if s["role"] else None for s in said
+            }
+            self._generation = generation
+        return self._changes

@@ -1,0 +1,276 @@
+"""The operator's commands: withdrawing pictures, who is let in, tokens, the record of searches."""
+
+import getpass
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+import image_search
+from image_search.allow_list import AllowList
+from image_search.errors import StateError
+from image_search.roles import Role, role_named
+from image_search.search_log import SearchLog
+from image_search.settings import settings
+from image_search.state import State
+from image_search.tokens import Tokens
+from image_search.users import Users, line
+from image_search.withdrawal import Withdrawals
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Artifact = Annotated[
+    str | None,
+    typer.Option(
+        "--artifact",
+        "-a",
+        help="The built collection: a folder, or user/name@revision of the Hub. Default: the "
+        "setting IMAGE_SEARCH_ARTIFACT, else the demo.",
+    ),
+]
+RoleName = Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")]
+
+member = typer.Typer(help="Who is let in: changes count at once, without a restart.")
+token = typer.Typer(help="API tokens, for scripts and other programs.")
+log = typer.Typer(help="The record of searches.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (suppress, restore, withdrawn, password):
+        app.command()(command)
+    for group, name in ((member, "member"), (token, "token"), (log, "log")):
+        app.add_typer(group, name=name, no_args_is_help=True)
+
+
+@contextmanager
+def _state() -> Iterator[State]:
+    """The state of the settings."""
+    state = State.open()
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+def _kept(state: State, kept: bool) -> None:
+    """Raise StateError unless something was written: this process ends, and with it its memory."""
+    if not kept:
+        raise StateError(
+            f"{state.name} cannot be written now, so nothing has changed. Try again in a while."
+        )
+
+
+def _me() -> str:
+    return f"{getpass.getuser()} (command line)"
+
+
+def suppress(
+    ids: Annotated[list[str], typer.Argument(help="Ids of pictures, as results show them.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; for those who come after you.")],
+    artifact: Artifact = None,
+) -> None:
+    """Withdraw pictures: they are nowhere to be found any more, within seconds.
+
+    Says which others look like copies of them.
+    """
+    from image_search.near_copies import near_copies
+
+    with _state() as state:
+        withdrawals = Withdrawals(state)
+        searcher = image_search.open(artifact, withdrawn=frozenset())
+        for id in ids:
+            searcher.record(id)
+        copies = {hit.id: hit for id in ids for hit in near_copies(searcher, id)}
+        _kept(state, withdrawals.suppress(ids, reason, _me()))
+        print(f"Withdrawn: {len(set(ids))}. `python -m image_search restore ID` brings one back.")
+        others = [hit for id, hit in copies.items() if id not in withdrawals]
+        if others:
+            print("These look like copies and are still there; look at them:")
+            for hit in others:
+                print(f"  {hit.id}  {hit.title}")
+
+
+def restore(
+    ids: Annotated[list[str], typer.Argument(help="Ids of withdrawn pictures.")],
+) -> None:
+    """Show withdrawn pictures again."""
+    with _state() as state:
+        _kept(state, Withdrawals(state).restore(ids, _me()))
+    print(f"Shown again: {len(set(ids))}.")
+
+
+def withdrawn(as_json: AsJson = False) -> None:
+    """List the pictures that are withdrawn, the latest first."""
+    with _state() as state:
+        listed = [vars(one) for one in Withdrawals(state).all()]
+    _print(listed, as_json, "{time}  {id}  {reason}  ({by})", "No picture is withdrawn.")
+
+
+def password(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    role: RoleName = Role.MEMBER,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make the password, instead of asking for one.")
+    ] = False,
+) -> None:
+    """Make a line for the list of users (IMAGE_SEARCH_USERS, or its file) out of a password."""
+    chosen = secrets.token_urlsafe(12) if generate else _asked()
+    made = line(name, chosen, role_named(role))
+    if generate:
+        print(f"The password, to be had only now: {chosen}", file=sys.stderr)
+    print(made)
+
+
+def _asked() -> str:
+    """A password, twice from a terminal, else the first line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    first = getpass.getpass("Password: ")
+    if first != getpass.getpass("The same again: "):
+        raise typer.BadParameter("the two passwords differ")
+    return first
+
+
+@member.command("add")
+def add_member(
+    name: Annotated[str, typer.Argument(help="An account of the Hub, or a user of the list.")],
+    role: RoleName = Role.MEMBER,
+    org: Annotated[bool, typer.Option("--org", help="It is an organisation of the Hub.")] = False,
+) -> None:
+    """Let somebody in, or give them another role."""
+    if settings().access == "password" and _users().get(name) is None:
+        raise typer.BadParameter(
+            f"{name} has no password: make a line for the list of users with "
+            f"`python -m image_search password {name}`"
+        )
+    with _state() as state:
+        _kept(state, AllowList(state).change(name, role_named(role), org, _me()))
+    print(f"{name} is let in as {role}.")
+
+
+@member.command("remove")
+def remove_member(
+    name: Annotated[str, typer.Argument(help="An account of the Hub, or a user of the list.")],
+    org: Annotated[bool, typer.Option("--org", help="It is an organisation of the Hub.")] = False,
+) -> None:
+    """Let somebody in no more, also if a setting names them: within seconds, without a restart."""
+    with _state() as state:
+        _kept(state, AllowList(state).change(name, None, org, _me()))
+        tokens = [
+            one.id
+            for one in Tokens(state).all().values()
+            if one.counts and one.name.lower() == name.lower()
+        ]
+    print(f"{name} is not let in any more.")
+    if tokens:
+        print(f"They have tokens that still count: {', '.join(tokens)}. Revoke them too.")
+
+
+@member.command("list")
+def list_members(as_json: AsJson = False) -> None:
+    """List who is let in by name, as the settings here and the changes in the state say."""
+    with _state() as state:
+        members = AllowList(state)
+        listed = members.all()
+        if settings().access == "password":
+            users = _users().all().values()
+            people = {user.name: members.role(user.name) or user.role for user in users}
+            listed = {
+                (name, False): role for name, role in people.items() if not members.taken_off(name)
+            }
+    _print(
+        [
+            {
+                "name": name,
+                "organisation": org,
+                "role": str(role),
+            }
+            for (name, org), role in listed.items()
+        ],
+        as_json,
+        "{role:9} {name}{kind}",
+        "Nobody is let in by name.",
+    )
+
+
+def _users() -> Users:
+    return Users(settings().users, settings().users_file)
+
+
+@token.command("make")
+def make_token(
+    name: Annotated[str, typer.Option("--name", help="Who, or what program, uses it.")],
+    role: RoleName = Role.MEMBER,
+    days: Annotated[int, typer.Option("--days", help="How long it holds.")] = 90,
+) -> None:
+    """Make an API token; it is printed once and kept only as a hash."""
+    with _state() as state:
+        text, made, kept = Tokens(state).make(name, role_named(role), days)
+        _kept(state, kept)
+    print(f"For {made.name}, a {made.role}, until {made.expires}. Send it as", file=sys.stderr)
+    print("  Authorization: Bearer TOKEN, or X-Image-Search-Token: TOKEN", file=sys.stderr)
+    print(text)
+
+
+@token.command("list")
+def list_tokens(as_json: AsJson = False) -> None:
+    """List the tokens that were made; never what they are."""
+    with _state() as state:
+        made = Tokens(state).all().values()
+    listed = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "role": str(one.role),
+            "expires": one.expires,
+            "standing": "counts" if one.counts else "revoked" if one.revoked else "expired",
+        }
+        for one in made
+    ]
+    _print(listed, as_json, "{id}  {standing:8} {role:9} {expires}  {name}", "There is no token.")
+
+
+@token.command("revoke")
+def revoke_token(id: Annotated[str, typer.Argument(help="The id of a token.")]) -> None:
+    """End a token, within seconds, without a restart."""
+    with _state() as state:
+        _kept(state, Tokens(state).revoke(id))
+    print(f"The token {id} opens nothing any more.")
+
+
+Name = Annotated[
+    str | None, typer.Option("--member", help="Only the searches of this member, by name.")
+]
+
+
+@log.command("export")
+def export_log(name: Name = None) -> None:
+    """Print the recorded searches, one JSON object a line."""
+    with _state() as state:
+        by = SearchLog(state).pseudonym(name) if name else None
+        for search in state.searches():
+            if by is None or search.get("by") == by:
+                print(json.dumps(search, ensure_ascii=False))
+
+
+@log.command("erase")
+def erase_log(name: Annotated[str, typer.Argument(help="The member's name.")]) -> None:
+    """Erase the recorded searches of one member."""
+    with _state() as state:
+        erased = state.erase(SearchLog(state).pseudonym(name))
+    print(f"Erased: {erased:,} searches of {name}.")
+
+
+def _print(listed: list[dict[str, Any]], as_json: bool, form: str, nothing: str) -> None:
+    if as_json:
+        print(json.dumps(listed, ensure_ascii=False, indent=2))
+        return
+    for one in listed:
+        kind = " (organisation)" if one.get("organisation") else ""
+        print(form.format(**one, kind=kind))
+    if not listed:
+        print(nothing, file=sys.stderr)

@@ -1,0 +1,325 @@
+"""Signing in and out, the terms of use, and health: what is answered outside the gate."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import httpx
+from anyio import CapacityLimiter, fail_after, sleep, to_thread
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.base_client.errors import MismatchingStateError, OAuthError
+from authlib.integrations.starlette_client import OAuth
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from image_search.access import Access, Session, organisations
+from image_search.api import problem
+from image_search.hub import say
+from image_search.settings import ROOT, settings
+from image_search.terms import Terms
+from image_search.throttle import Lock
+from image_search.ui import sign_in_pages
+from image_search.users import fits
+
+COOKIE = "image_search"
+BEGUN = "image_search_sign_in"
+"""The cookie of a sign-in that is under way at the Hub."""
+
+TERMS = "/terms"
+FILES = ("sign-in.css", "sign-in.js", "icon.svg")
+HEALTH = frozenset({"/healthz", "/readyz"})
+OPEN = frozenset(
+    {"/login", "/login/huggingface", "/login/callback", "/logout", *(f"/login/{f}" for f in FILES)}
+)
+
+LARGEST_FORM = 16 * 1024
+"""Bytes of a name and a password."""
+
+PATIENCE = 20
+"""Seconds within which a form has to arrive; the Hub has to answer in half of that."""
+
+HASHING = 2
+"""Passwords that are checked at once: each takes 64 MB and a processor for a moment."""
+
+LONGEST_SIGN_IN = 600
+"""Seconds that somebody has to sign in at the Hub."""
+
+# The sign-in pages need no more than this, so they are allowed no more.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors "
+)
+
+
+class SignIn:
+    """The application of everything that somebody may reach who is not let in yet."""
+
+    def __init__(
+        self, access: Access, terms: Terms, contact: str, ready: Callable[[], None]
+    ) -> None:
+        """`ready` raises what keeps the collection from answering."""
+        self.access = access
+        self.terms = terms
+        self.contact = contact
+        self.ready = ready
+        self._lock = Lock()
+        self._hashing = CapacityLimiter(HASHING)
+        if access.mode == "huggingface":
+            self._hub = _oauth_client()
+
+    def app(self) -> Starlette:
+        routes = [
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/login", self.show),
+            Route("/login", self.check_password, methods=["POST"]),
+            Route("/login/huggingface", self.go_to_hub),
+            Route("/login/callback", self.come_back),
+            Route("/login/{file}", self.file),
+            Route("/logout", self.sign_out),
+            Route(TERMS, self.show_terms),
+            Route(TERMS, self.accept_terms, methods=["POST"]),
+        ]
+        begun = Middleware(
+            SessionMiddleware,
+            secret_key=self.access.key("sign-in"),
+            session_cookie=BEGUN,
+            max_age=LONGEST_SIGN_IN,
+            same_site="none" if settings().on_space else "lax",
+            https_only=_is_https(),
+        )
+        return Starlette(
+            routes=routes, middleware=[begun], exception_handlers={HTTPException: _told}
+        )
+
+    # Health
+
+    async def healthz(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether the collection answers; what is wrong is told to the operator only."""
+        try:
+            await to_thread.run_sync(self.ready)
+        except Exception as error:  # whatever it is: the answer is that it is not ready
+            say(f"error: not ready: {error}")
+            return JSONResponse({"status": "not ready"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    # A name and a password
+
+    async def show(self, request: Request) -> Response:
+        return self._page(request)
+
+    async def check_password(self, request: Request) -> Response:
+        if self.access.mode != "password":
+            raise HTTPException(405, "Here one signs in with an account of Hugging Face.")
+        form = await _form(request)
+        name, password = form.get("name", "").strip(), form.get("password", "")
+        address = request.client.host if request.client else ""
+        wait = self._lock.wait(name, address)
+        if wait:
+            minutes = -(-wait // 60)
+            told = self._page(
+                request,
+                "There were too many wrong passwords. Try again in "
+                f"{minutes} {'minutes' if minutes > 1 else 'minute'}.",
+                429,
+                name,
+            )
+            told.headers["Retry-After"] = str(wait)
+            return told
+        # Counted before it is looked at, so that many at once are not one.
+        delay = self._lock.count(name, address)
+        user = self.access.users.get(name)
+        right = await to_thread.run_sync(fits, user, password, limiter=self._hashing)
+        session = None
+        if right and user:
+            session = self.access.begin(user.name, self.access.fingerprint(user.hash))
+        if session is None:
+            await sleep(delay)
+            wrong = "This name and this password do not belong together."
+            return self._page(request, wrong, 401, name)
+        self._lock.forget(name, address)
+        return self._enter(session, _next(request))
+
+    # An account of the Hub
+
+    async def go_to_hub(self, request: Request) -> Response:
+        if self.access.mode != "huggingface":
+            raise HTTPException(404, "Here one signs in with a name and a password, at /login.")
+        request.session.clear()
+        request.session["next"] = _next(request)
+        address = public_address() or str(request.base_url).rstrip("/")
+        try:
+            answer: Response = await self._hub.authorize_redirect(
+                request, f"{address}/login/callback"
+            )
+        except (httpx.HTTPError, ValueError, KeyError, RuntimeError) as error:
+            return self._away(request, error)
+        return answer
+
+    async def come_back(self, request: Request) -> Response:
+        if self.access.mode != "huggingface":
+            raise HTTPException(404, "Here one signs in with a name and a password, at /login.")
+        next = safe(str(request.session.get("next", "/")))
+        try:
+            token = await self._hub.authorize_access_token(request)
+            claims = await self._hub.userinfo(token=token)
+        except MismatchingStateError:
+            return _failed(
+                "This sign-in was not begun in this browser, or too long ago. Begin again.", next
+            )
+        except OAuthError as error:
+            if error.error == "access_denied":
+                return _failed("The sign-in was cancelled at Hugging Face.", next)
+            say(f"warning: a sign-in at the Hub failed: {str(error.error)[:100]!r}")
+            return _failed("Hugging Face did not confirm the sign-in. Try again.", next)
+        except (httpx.HTTPError, AuthlibBaseError, ValueError, KeyError, RuntimeError) as error:
+            return self._away(request, error)
+        finally:
+            request.session.clear()
+        name, sub = claims.get("preferred_username"), claims.get("sub")
+        if not (isinstance(name, str) and name and isinstance(sub, str)):
+            return _failed("Hugging Face did not say which account this is. Try again.", next)
+        session = self.access.begin(name, sub, organisations(claims.get("orgs")))
+        if session is None:
+            return page(sign_in_pages.refused(name, self.contact, next), 403)
+        return self._enter(session, next)
+
+    def _away(self, request: Request, error: Exception) -> Response:
+        say(f"warning: the Hub cannot be asked who signs in: {type(error).__name__}")
+        return _failed(
+            "Hugging Face cannot be reached at the moment. Try again in a while.",
+            safe(str(request.session.get("next", "/"))),
+            502,
+        )
+
+    # Terms, and out again
+
+    async def show_terms(self, request: Request) -> Response:
+        visitor = request.state.visitor
+        return page(sign_in_pages.terms(self.terms.text, visitor.name, _next(request)))
+
+    async def accept_terms(self, request: Request) -> Response:
+        await to_thread.run_sync(self.terms.accept, request.state.visitor.name)
+        return RedirectResponse(_next(request), 303)
+
+    async def sign_out(self, request: Request) -> Response:
+        if request.headers.get("sec-fetch-site") == "cross-site":  # another site's picture or link
+            return RedirectResponse("/", 303)
+        answer = page(sign_in_pages.signed_out())
+        _set_cookie(answer, "", 0)
+        # Pictures that were seen must not be there for whoever sits down next.
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
+
+    async def file(self, request: Request) -> Response:
+        path = ROOT / "assets" / "ui" / request.path_params["file"]
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    def _page(
+        self, request: Request, trouble: str = "", status: int = 200, name: str = ""
+    ) -> Response:
+        html = sign_in_pages.sign_in(self.access.mode, self.contact, _next(request), trouble, name)
+        return page(html, status)
+
+    def _enter(self, session: Session, next: str) -> Response:
+        answer = RedirectResponse(next, 303)
+        _set_cookie(answer, self.access.seal(session), settings().session_hours * 3600)
+        return answer
+
+
+def public_address() -> str:
+    """The address that visitors use, as far as it is known beforehand: no slash at the end."""
+    chosen = settings()
+    host = chosen.space_host.split(",")[0].strip()
+    return chosen.url.rstrip("/") or (f"https://{host}" if host else "")
+
+
+def safe(next: str) -> str:
+    """A path of ours; what leads anywhere else becomes the first page."""
+    plain = next.isprintable() and "\\" not in next and next.startswith("/")
+    try:
+        parts = urlsplit(next)
+    except ValueError:
+        return "/"
+    ours = plain and not next.startswith("//") and not parts.scheme and not parts.netloc
+    return next if ours else "/"
+
+
+def _next(request: Request) -> str:
+    return safe(request.query_params.get("next", "/"))
+
+
+def _is_https() -> bool:
+    return settings().on_space or public_address().startswith("https://")
+
+
+def _set_cookie(answer: Response, text: str, seconds: int) -> None:
+    """Our cookie; of 0 seconds it is gone."""
+    answer.set_cookie(
+        COOKIE,
+        text,
+        max_age=seconds,
+        path="/",
+        secure=_is_https(),
+        httponly=True,
+        # On a Space the page lies in a frame of the Hub's, which is another site.
+        samesite="none" if settings().on_space else "lax",
+    )
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """A small form, read here: whoever sends it is a stranger. Raises HTTPException."""
+    body = b""
+    try:
+        with fail_after(PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > LARGEST_FORM:
+                    raise HTTPException(413, "That is too long for a name and a password.")
+        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10)
+    except TimeoutError:
+        raise HTTPException(408, "The form did not arrive in time. Send it again.") from None
+    except ValueError:
+        raise HTTPException(400, "This is not the form of the sign-in page.") from None
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _oauth_client() -> Any:
+    chosen = settings()
+    logging.getLogger("authlib").setLevel(logging.ERROR)
+    secret = chosen.oauth_client_secret
+    return OAuth().register(
+        "hub",
+        client_id=chosen.oauth_client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        server_metadata_url=f"{chosen.openid_provider_url.rstrip('/')}/.well-known/openid-configuration",
+        client_kwargs={
+            "scope": chosen.oauth_scopes,
+            "timeout": PATIENCE / 2,
+            "code_challenge_method": "S256",
+        },
+    )
+
+
+def page(html: str, status: int = 200) -> HTMLResponse:
+    """One of the sign-in pages, which may do little."""
+    frame = "https://huggingface.co" if settings().on_space else "'none'"
+    return HTMLResponse(html, status, {"Content-Security-Policy": POLICY + frame})
+
+
+def _failed(what: str, next: str, status: int = 400) -> Response:
+    return page(sign_in_pages.failed(what, f"/login?next={quote(next, safe='')}"), status)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, error.detail)

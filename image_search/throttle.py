@@ -1,0 +1,108 @@
+"""How much may be asked in a minute, and how often a password may be wrong.
+
+Counted in the memory of this process (by the library limits): a restart begins anew.
+"""
+
+import ipaddress
+import math
+import time
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
+
+from image_search.settings import settings
+
+SHARE = 20
+"""A picture, or a file of the page, counts this part of a question: a page of results shows 60."""
+
+ADDRESS = 10
+"""An address may ask so many times as much as a member: a reading room shares one."""
+
+
+class Throttle:
+    """Counts requests."""
+
+    def __init__(self) -> None:
+        amount = settings().requests_per_minute * SHARE
+        self._member = RateLimitItemPerMinute(amount)
+        self._address = RateLimitItemPerMinute(amount * ADDRESS)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def wait(self, member: str, address: str, light: bool) -> int:
+        """Count a request; 0 if it may be answered, else the seconds after which to try again.
+
+        `member` is empty for somebody who has not signed in: then the address counts for one.
+        """
+        near = network(address)
+        counts = [(self._member, f"member {member}" if member else f"nobody {near}")]
+        counts.append((self._address, f"address {near}"))
+        cost = 1 if light else SHARE
+        return max(self._wait(item, key, cost) for item, key in counts)
+
+    def _wait(self, item: RateLimitItem, key: str, cost: int) -> int:
+        if self._limiter.hit(item, key, cost=cost):
+            return 0
+        left = self._limiter.get_window_stats(item, key).reset_time - time.time()
+        return min(60, max(1, math.ceil(left)))
+
+
+class Lock:
+    """Counts wrong passwords; after some of them even the right one is not looked at.
+
+    By name and address, so that a stranger elsewhere cannot lock somebody out easily; by address
+    for those who try many names; by name for those who come from many addresses.
+    """
+
+    LIMITS = (
+        (RateLimitItemPerMinute(5, 15), "{name} at {network}"),
+        (RateLimitItemPerMinute(20, 15), "{network}"),
+        (RateLimitItemPerHour(50), "{name}"),
+    )
+
+    FIRST, LONGEST = 0.5, 8.0
+    """Seconds by which the answer to the first wrong password is delayed, twice as long each
+    time, and at most."""
+
+    def __init__(self) -> None:
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def wait(self, name: str, address: str) -> int:
+        """0 if a password may be tried, else the seconds until then."""
+        ends = [
+            self._limiter.get_window_stats(item, key).reset_time
+            for item, key in self._keys(name, address)
+            if not self._limiter.test(item, key)
+        ]
+        return max(1, math.ceil(max(ends) - time.time())) if ends else 0
+
+    def count(self, name: str, address: str) -> float:
+        """Count a wrong password; the seconds by which to delay the answer."""
+        delay = 0.0
+        for item, key in self._keys(name, address):
+            self._limiter.hit(item, key)
+            wrong = item.amount - self._limiter.get_window_stats(item, key).remaining
+            delay = max(delay, self.FIRST * 2 ** (wrong - 1))
+        return min(delay, self.LONGEST)
+
+    def forget(self, name: str, address: str) -> None:
+        """The right password was given: what was wrong there before does not count any more."""
+        item, key = self._keys(name, address)[0]
+        self._limiter.clear(item, key)
+
+    def _keys(self, name: str, address: str) -> list[tuple[RateLimitItem, str]]:
+        parts = {"name": name.lower(), "network": network(address)}
+        return [(item, form.format(**parts)) for item, form in self.LIMITS]
+
+
+def network(address: str) -> str:
+    """What counts as one address: of IPv6 a household has a whole network."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
