@@ -9,8 +9,8 @@ from typing import Literal
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from image_search.errors import ConfigError
 from image_search.allow_list import AllowList
+from image_search.errors import ConfigError
 from image_search.roles import Role
 from image_search.settings import Mode, settings
 from image_search.state import State

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from image_search.artifact import Artifact
 from image_search.errors import ArtifactError, CollectionError
-from image_search.files import REPO, files_of
+from image_search.files import files_of
 from image_search.manifest import FORMAT_VERSION, MANIFEST
+from image_search.repo import REPO
 from image_search.settings import settings
 
 

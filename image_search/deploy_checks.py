@@ -24,9 +24,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from image_search import hub
 from image_search.errors import ArtifactError, ConfigError, HubError
-from image_search.files import REPO
 from image_search.hub import PATIENCE, client, telling
 from image_search.manifest import BY_HAND, MANIFEST, MANIFEST_HASH, parse_manifest
+from image_search.repo import REPO
 from image_search.roles import Role, names_and_roles
 
 SPACE_TOKEN = "SPACE_TOKEN"

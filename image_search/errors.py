@@ -8,7 +8,7 @@ ImageSearchError            anything this project raises on purpose
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
 ├── EncoderError            a model cannot be had or does not do what it should
 ├── HubError                the Hub cannot be reached or does not give or take what it should
-├── StateError              what people add cannot be kept where the operator said, or read from there
+├── StateError              what people add cannot be kept where it should, or read from there
 └── ArtifactError           a built collection is missing, damaged or of another make
 
 Every message says what happened, with which value, and what to do next. Only `main()`s exit.

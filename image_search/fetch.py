@@ -17,7 +17,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
 )
 
 from image_search.errors import HubError
-from image_search.hub import PATIENCE, say, telling
+from image_search.hub import PATIENCE, telling
+from image_search.say import say
 
 PAUSE = 5
 """Seconds for which a Hub that could not be reached is not asked again."""

@@ -1,6 +1,5 @@
 """Where the files of a built collection lie: in a folder here, or on the Hub (see remote)."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +19,7 @@ from image_search.manifest import (
     read_manifest,
     telling_damage,
 )
-
-REPO = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\S+))?", re.ASCII)
-"""How a dataset of the Hub is written: user/name, or user/name@revision."""
+from image_search.repo import REPO
 
 
 @dataclass(frozen=True)

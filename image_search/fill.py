@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from image_search.errors import ArtifactError, HubError
-from image_search.hub import say
+from image_search.say import say
 
 FIRST_WAIT, LONGEST_WAIT = 5, 300
 """Seconds until the next try after a failure: twice as long each time."""

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,11 +117,6 @@ def url(repo: str) -> str:
 def git_hash(data: bytes) -> str:
     """git's name of a file with this content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def say(text: str) -> None:
-    """Tell the operator."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

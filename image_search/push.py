@@ -25,9 +25,9 @@ from image_search import hub
 from image_search.artifact import Artifact
 from image_search.card import is_untouched, named
 from image_search.errors import ConfigError, HubError
-from image_search.files import REPO
 from image_search.hub import ATTRIBUTES, State, client, look, telling
 from image_search.manifest import CARD, MANIFEST, MANIFEST_HASH, FileInfo, broken, file_info
+from image_search.repo import REPO
 
 BATCH_BYTES, BATCH_FILES = 256_000_000, 100
 """What is uploaded between two steps of the progress, and at most again after a break."""

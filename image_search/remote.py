@@ -24,7 +24,7 @@ from image_search.errors import ArtifactError
 from image_search.fetch import Helpers, Kept, Piece, Wire
 from image_search.files import Group, read_rows
 from image_search.fill import Filler
-from image_search.hub import ATTRIBUTES, PATIENCE, client, look, say, telling
+from image_search.hub import ATTRIBUTES, PATIENCE, client, look, telling
 from image_search.manifest import (
     BY_HAND,
     CARD,
@@ -39,6 +39,7 @@ from image_search.manifest import (
     file_info,
     parse_manifest,
 )
+from image_search.say import say
 
 LOOSE = {CARD}
 """Files that may differ from what was built: people edit a card on the Hub."""

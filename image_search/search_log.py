@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from image_search.errors import ImageSearchError
-from image_search.hub import say
+from image_search.say import say
 from image_search.settings import settings
 from image_search.state import State
 

@@ -21,7 +21,7 @@ from image_search.api import create_api, problem
 from image_search.errors import ConfigError
 from image_search.gate import Gate
 from image_search.headers import Headers
-from image_search.hub import say
+from image_search.say import say
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import ROOT, settings
@@ -102,11 +102,13 @@ def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
     terms = Terms(state, sign_in_pages.terms_text(info, searcher.encoder.notice))
     log = SearchLog(state)
     sign_in = SignIn(access, terms, contact, Readiness(searcher).check)
-    inner = _create_page(searcher, Withdrawals(state), log)
+    inner = _create_page(searcher, Withdrawals(state), log, closed=access.mode != "open")
     return Headers(Gate(inner, sign_in.app(), access, terms, contact))
 
 
-def _create_page(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> ASGIApp:
+def _create_page(
+    searcher: Searcher, withdrawals: Withdrawals, log: SearchLog, closed: bool
+) -> ASGIApp:
     """What lies behind the gate."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -117,7 +119,7 @@ def _create_page(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount(PREFIX, create_api(searcher, withdrawals, log))
     app.mount("/ui", Static(directory=STATIC))
-    blocks = page.build(searcher, log)
+    blocks = page.build(searcher, log, closed)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
     # sets it: a caller could name any file of this machine.
     blocks.has_launched = True

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from image_search.access import Access, Session, organisations
 from image_search.api import problem
-from image_search.hub import say
+from image_search.say import say
 from image_search.settings import ROOT, settings
 from image_search.terms import Terms
 from image_search.throttle import Lock

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from image_search.errors import ImageSearchError, StateError
-from image_search.files import REPO
+from image_search.repo import REPO
 from image_search.settings import settings
 from image_search.state_folder import Folder
 from image_search.state_memory import ERASURE, Memory, Record, decoded, iso, say
@@ -277,8 +277,9 @@ class State:
                 self._write_all(until)
 
     def _write_all(self, until: float) -> None:
+        last = self._memory.last()  # what is added from now on may wait: it would never end
         self._store.write(until)
-        while self._waiting and time.monotonic() < until:
+        while self._memory.waits_up_to(last) and time.monotonic() < until:
             self._store.write(until)
         self._log_due = time.monotonic() + self._store.log_every
         self._found()

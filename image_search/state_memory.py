@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from image_search.say import say as say_
+
 MOST_LINES = 10_000
 """Of the log that wait: some megabytes, if nobody can write for hours."""
 
@@ -142,6 +144,15 @@ class Memory:
         """Whether a record is yet to be written."""
         return id in self._records
 
+    def last(self) -> str:
+        """The greatest id there can be by now."""
+        return f"{self._newest:016x}~"
+
+    def waits_up_to(self, last: str) -> bool:
+        """Whether something that is not newer is yet to be written."""
+        with self._lock:
+            return any(next(iter(lines), "~") < last for lines in (self._records, self._log))
+
     @property
     def records_waiting(self) -> int:
         return len(self._records)
@@ -233,10 +244,8 @@ def iso(nanoseconds: int) -> str:
 
 def say(text: str) -> None:
     """Tell the operator, if he listens."""
-    from image_search import hub  # its client takes a second to load
-
     with suppress(OSError, ValueError):
-        hub.say(text)
+        say_(text)
 
 
 def by_folder(lines: Iterable[Line]) -> dict[str, list[Line]]:

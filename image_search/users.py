@@ -9,8 +9,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from image_search.errors import ConfigError
-from image_search.hub import say
 from image_search.roles import Role, role_named
+from image_search.say import say
 
 SHORTEST = 8
 """Characters of a password, as NIST SP 800-63B has it."""

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from image_search.errors import QueryError
-from image_search.files import REPO
+from image_search.repo import REPO
 from image_search.settings import settings
 from image_search.state import State
 
 KIND = "suppression"
+
+TOGETHER = 20
+"""Pictures of one record, which may have 100 KB."""
 
 LONGEST_REASON = 1_000
 """Characters."""
@@ -67,7 +70,9 @@ class Withdrawals(Set[str]):
         return self._keep(ids, withdrawn=False, by=by)
 
     def _keep(self, ids: Sequence[str], **said: Any) -> bool:
-        return self._state.add(KIND, pictures=list(dict.fromkeys(ids)), **said)
+        unique = list(dict.fromkeys(ids))
+        some = (unique[start : start + TOGETHER] for start in range(0, len(unique), TOGETHER))
+        return self._state.add_all(KIND, [{**said, "pictures": pictures} for pictures in some])
 
     def _now(self) -> dict[str, Withdrawal]:
         if self._generation != self._state.generation:

@@ -1,4 +1,4 @@
-"""A provider of accounts that stands in for the Hub, and the real app.py that sends people there."""
+"""A provider of accounts that stands in for the Hub, and the real app.py, for sign-in tests."""
 
 import logging
 import os
@@ -37,9 +37,7 @@ def provider(
         import oidc_provider_mock as mock
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     users = [
-        mock.User(
-            sub=f"id-of-{name}", claims={"preferred_username": name, "orgs": orgs(*its_orgs)}
-        )
+        mock.User(sub=f"id-of-{name}", claims={"preferred_username": name, "orgs": orgs(*its_orgs)})
         for name, its_orgs in people.items()
     ]
     with mock.run_server_in_thread(port, user_claims=users, access_token_max_age=life) as server:

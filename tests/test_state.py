@@ -702,6 +702,22 @@ def test_a_look_that_finds_nothing_new_is_one_small_request(hub: HubStandin) -> 
     assert max(x.bytes_out for x in exchanges) < 200
 
 
+def test_a_busy_log_is_no_reason_to_commit_more_often(
+    hub: HubStandin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("image_search.state_hub.LOG_EVERY", 0.3)
+    state = State.open(REPO)
+    state.watch()
+    before, begin = commits(hub), time.monotonic()
+    for n in range(1000):
+        state.log(by="a", n=n)
+        time.sleep(0.001)
+    state.close()
+    made, took = commits(hub) - before, time.monotonic() - begin
+    assert 2 < made <= took / 0.3 + 2
+    assert [n for _, n in logged(state)] == list(range(1000))
+
+
 def test_who_writes_asks_little(hub: HubStandin) -> None:
     state = State.open(REPO)
     state.add("n", n=0)
@@ -950,3 +966,15 @@ def test_only_what_others_wrote_is_fetched_and_no_log(hub: HubStandin) -> None:
     [theirs] = [name for name in set(hub.files(REPO)) - mine if name.startswith("records/")]
     fetched = [x.path.partition("/resolve/")[2] for x in asked(exchanges, "GET", "/resolve/")]
     assert [path.partition("/")[2] for path in fetched] == [theirs]
+
+
+def test_no_file_and_no_commit_gets_large(hub: HubStandin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_search.state_memory.BATCH", 1_000)
+    monkeypatch.setattr("image_search.state_hub.SEGMENT", 3_000)
+    state = State.open(REPO)
+    state.add_all("n", ({"n": n} for n in range(100)))
+    names = [name for name in hub.files(REPO) if name.startswith("records/")]
+    sizes = [len(hub.file(REPO, "main", name)) for name in names]
+    assert max(sizes) < 3_000 + 1_000
+    assert len(sizes) >= 3
+    assert numbers(State.open(REPO)) == list(range(100))

@@ -361,9 +361,7 @@ function quoted(text) {
 async function showYou() {
   const { name } = await questions.you().catch(() => ({ name: "" }));
   const line = document.getElementById("you");
-  if (!line || !name) return;
-  line.querySelector("strong").textContent = name;
-  line.hidden = false;
+  if (line && name) line.querySelector("strong").textContent = name;
 }
 
 /** Gradio's tab that holds an element, brought to the front if another one is. */

@@ -47,8 +47,8 @@ def with_own_head(html: bytes, searcher: Searcher) -> bytes:
     return html.replace(b"</body>", NO_SCRIPT + b"</body>", 1)
 
 
-def build(searcher: Searcher, log: SearchLog) -> gr.Blocks:
-    """The page of one collection, not yet served."""
+def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
+    """The page of one collection, not yet served; `closed`: people sign in."""
     page: gr.Blocks
 
     def search(request: gr.Request, words: str, k: int | None = None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def build(searcher: Searcher, log: SearchLog) -> gr.Blocks:
     with gr.Blocks(
         title=searcher.artifact.manifest.collection.name, analytics_enabled=False
     ) as page:
-        gr.HTML(_head(searcher), apply_default_css=False, js_on_load=None)
+        gr.HTML(_head(searcher, closed), apply_default_css=False, js_on_load=None)
         with gr.Tabs():
             with gr.Tab("Search"):
                 search_tab.tab(searcher)
@@ -96,12 +96,13 @@ def _name_of(request: gr.Request) -> str:
     return visitor_of(request.request).name if request.request else ""
 
 
-def _head(searcher: Searcher) -> str:
+def _head(searcher: Searcher, closed: bool) -> str:
     collection = searcher.artifact.manifest.collection
-    # The number is the script's: pictures can be withdrawn while this is served.
+    # The name is the script's, for the page is the same for all; so is the number: pictures can be
+    # withdrawn while this is served.
+    you = '<p id="you">Signed in as <strong>…</strong>. <a href="/logout">Sign out</a></p>'
     return (
-        '<header id="head">'
-        '<p id="you" hidden>Signed in as <strong></strong>. <a href="/logout">Sign out</a></p>'
+        f'<header id="head">{you if closed else ""}'
         f"<h1>{plain(collection.name)}</h1>"
         f'<p>{plain(collection.description)} <span id="count">&nbsp;</span></p>'
         f"{f'<p>{plain(collection.notice)}</p>' if collection.notice else ''}"
