@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import RepoFile, constants, hf_hub_download
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
@@ -39,18 +39,18 @@ def look_at_space(name: str) -> Space:
     api = client()
     with telling(name):
         try:
-            info = api.space_info(name, files_metadata=True, timeout=PATIENCE)
+            info = api.space_info(name, timeout=PATIENCE)
         except RepositoryNotFoundError:
             return Space()
         runtime = api.get_space_runtime(name)
         variables = api.get_space_variables(name)
         kept = api.get_space_secrets(name)
-    entries = {
-        sibling.rfilename: Entry(
-            sibling.size or 0, sibling.blob_id or "", sibling.lfs.sha256 if sibling.lfs else None
-        )
-        for sibling in info.siblings or []
-    }
+        found = api.list_repo_tree(name, recursive=True, revision=info.sha, repo_type="space")
+        entries = {
+            file.path: Entry(file.size, file.blob_id, file.lfs.sha256 if file.lfs else None)
+            for file in found
+            if isinstance(file, RepoFile)
+        }
     told = getattr(info, "visibility", None)
     return Space(
         exists=True,

@@ -639,8 +639,13 @@ def test_what_it_holds_starts_as_a_space_does(
         ) as process,
     ):
         try:
-            # Only that it runs. Whether its gate is shut is tested where the gate is.
-            assert answer(process, f"http://127.0.0.1:{port}/healthz") == 200, said.read_text()
+            assert answer(process, f"http://127.0.0.1:{port}/readyz") == 200, said.read_text()
+            page = httpx2.get(f"http://127.0.0.1:{port}/", headers={"Accept": "text/html"})
+            assert page.status_code == 401
+            assert "Sign in with Hugging Face" in page.text
+            assert "frame-ancestors https://huggingface.co" in str(page.headers)
+            searched = httpx2.get(f"http://127.0.0.1:{port}/api/v1/search?text=red")
+            assert searched.status_code == 401
         finally:
             process.terminate()
 
