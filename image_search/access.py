@@ -96,12 +96,13 @@ class Access:
         """Who a session stands for, if they are let in at this moment."""
         if self.allowed.taken_off(session.name):
             return None
-        own = self.allowed.role(session.name)
         if self.mode == "password":
             user = self.users.get(session.name)
             if user is None or self.fingerprint(user.hash) != session.sub:
                 return None
-            return Visitor(user.name, own or user.role, "person")
+            role = self.allowed.changed_role(session.name) or user.role
+            return Visitor(user.name, role, "person")
+        own = self.allowed.role(session.name)
         roles = [own, self.allowed.role(session.org, org=True) if session.org else None]
         best = max((role for role in roles if role), key=lambda role: role.height, default=None)
         return None if best is None else Visitor(session.name, best, "person")
@@ -135,10 +136,3 @@ def chosen_mode() -> Mode:
             "https://YOUR-ADDRESS/login/callback."
         )
     return mode
-
-
-def organisations(claims: object) -> list[str]:
-    """The names of the organisations that the Hub says somebody is in."""
-    listed = claims if isinstance(claims, list) else []
-    names = (org.get("preferred_username") for org in listed if isinstance(org, dict))
-    return [name for name in names if isinstance(name, str)]

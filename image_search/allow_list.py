@@ -32,6 +32,10 @@ class AllowList:
         changes = self.changes()
         return changes[key] if key in changes else self._set.get(key)
 
+    def changed_role(self, name: str) -> Role | None:
+        """The role that somebody was given since, if any."""
+        return self.changes().get((name.lower(), False))
+
     def taken_off(self, name: str) -> bool:
         """Whether somebody was let in no more, whatever else speaks for them."""
         return self.changes().get((name.lower(), False), Role.MEMBER) is None

@@ -27,6 +27,9 @@ TOKEN_HEADER = "x-image-search-token"
 # Many of these belong to one question, and they cost little.
 LIGHT = re.compile(rf"{PREFIX}/(thumbnails|pictures)/.+|/(ui|assets|static)/.+|/theme\.css")
 
+HERE = {"localhost", "127.0.0.1", "[::1]", ""}
+"""What this machine calls itself."""
+
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 REFUSED = 4401
@@ -67,8 +70,10 @@ class Gate:
 
     def _way(self, scope: Scope, visitor: Visitor | None) -> ASGIApp:
         """Who answers."""
+        if self._misled(scope):
+            return problem(421, "This address is not one of this server's. Set IMAGE_SEARCH_URL.")
         if scope["path"] in self._open:
-            return self.sign_in
+            return self._from_elsewhere(scope, visitor) or self.sign_in
         if visitor is None:
             return self._sign_in_first(scope)
         inside = self.sign_in if scope["path"] == TERMS and visitor.kind == "person" else self.app
@@ -125,9 +130,20 @@ class Gate:
         told.headers["WWW-Authenticate"] = 'Bearer realm="image search"'
         return told
 
-    def _from_elsewhere(self, scope: Scope, visitor: Visitor) -> Response | None:
-        """Another site may not have a visitor's browser change anything here."""
-        if visitor.kind == "token" or scope["method"] in SAFE or not _foreign(scope):
+    def _misled(self, scope: Scope) -> bool:
+        """Whether a page of another site got here by a name of its own for this machine.
+
+        It could read what is open on this machine alone, as if it were this site's.
+        """
+        if self.access.mode != "open" or not settings().on_loopback:
+            return False
+        host = Headers(scope=scope).get("host", "")
+        return host not in HERE and _name(host) not in HERE | {_name(_ours())}
+
+    def _from_elsewhere(self, scope: Scope, visitor: Visitor | None) -> Response | None:
+        """Another site may not have a visitor's browser change anything here, nor sign in."""
+        by_token = visitor is not None and visitor.kind == "token"
+        if by_token or scope["method"] in SAFE or not _foreign(scope):
             return None
         return problem(403, "This was sent by another site's page. Open this one and do it here.")
 
@@ -174,8 +190,18 @@ def _foreign(scope: Scope) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return "sec-fetch-site" in headers
-    here = {headers.get("host", ""), urlsplit(public_address()).netloc}
+    here = {headers.get("host", ""), _ours()}
     return urlsplit(origin).netloc not in here - {""}
+
+
+def _ours() -> str:
+    """The name, and perhaps port, of the address that visitors use."""
+    return urlsplit(public_address()).netloc
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return host if host.endswith("]") else host.rpartition(":")[0] or host
 
 
 def _private(send: Send) -> Send:

@@ -159,13 +159,20 @@ def remove_member(
 ) -> None:
     """Let somebody in no more, also if a setting names them: within seconds, without a restart."""
     with _state() as state:
-        _kept(state, AllowList(state).change(name, None, org, _me()))
+        allowed = AllowList(state)
+        known = allowed.role(name, org) or (not org and _users().get(name))
+        _kept(state, allowed.change(name, None, org, _me()))
         tokens = [
             one.id
             for one in Tokens(state).all().values()
             if one.counts and one.name.lower() == name.lower()
         ]
     print(f"{name} is not let in any more.")
+    if not known:
+        print(
+            f"As far as this machine knows, {name} was on no list: is the name right? (The lists "
+            "of a Space are in its variables, and an organisation brings its members.)"
+        )
     if tokens:
         print(f"They have tokens that still count: {', '.join(tokens)}. Revoke them too.")
 
@@ -178,7 +185,7 @@ def list_members(as_json: AsJson = False) -> None:
         listed = members.all()
         if settings().access == "password":
             users = _users().all().values()
-            people = {user.name: members.role(user.name) or user.role for user in users}
+            people = {user.name: members.changed_role(user.name) or user.role for user in users}
             listed = {
                 (name, False): role for name, role in people.items() if not members.taken_off(name)
             }

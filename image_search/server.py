@@ -38,9 +38,10 @@ STATIC = ROOT / "assets" / "ui"
 LAST_ANSWERS = 5
 """Seconds that visitors have, when the server is stopped, to get what they asked for."""
 
-NETWORKS_OF_PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"
-"""Whose X-Forwarded-For counts: a proxy on this machine, or beside it as on a Space. The last
-address that is none of these is the visitor's; what stands before it anybody can write."""
+PROXIES_OF_A_SPACE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10"
+"""Whose X-Forwarded-For counts on a Space. The last address that is none of these is the visitor's;
+what stands before it anybody can write. Elsewhere a proxy on this machine is believed, or those
+that uvicorn's own FORWARDED_ALLOW_IPS names."""
 
 LONGEST_HEAD = 256 * 1024
 """Bytes of a request before its body: ten thousand characters of any script, so that they can be
@@ -81,14 +82,29 @@ class Readiness:
         self._searcher = searcher
         self._lock = threading.Lock()
         self._until = 0.0
+        self._ready = True
 
-    def check(self) -> None:
-        """Raise what keeps the collection from answering."""
-        with self._lock:
-            if time.monotonic() < self._until:
-                return
+    def __call__(self) -> bool:
+        """Whether it answered when it was asked last; never waits for another who asks."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if time.monotonic() >= self._until:
+                    self._ask()
+            finally:
+                self._lock.release()
+        return self._ready
+
+    def _ask(self) -> None:
+        try:
             self._searcher.search("a picture", k=1)
-            self._until = time.monotonic() + self.FRESH
+            if not self._ready:
+                say("The collection answers again.")
+            self._ready = True
+        except Exception as error:  # whatever it is: it does not answer
+            if self._ready:
+                say(f"error: the collection does not answer: {error}")
+            self._ready = False
+        self._until = time.monotonic() + self.FRESH
 
 
 def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
@@ -101,7 +117,7 @@ def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
     contact = settings().contact or info.contact
     terms = Terms(state, sign_in_pages.terms_text(info, searcher.encoder.notice))
     log = SearchLog(state)
-    sign_in = SignIn(access, terms, contact, Readiness(searcher).check)
+    sign_in = SignIn(access, terms, contact, Readiness(searcher))
     inner = _create_page(searcher, Withdrawals(state), log, closed=access.mode != "open")
     return Headers(Gate(inner, sign_in.app(), access, terms, contact))
 
@@ -156,7 +172,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
             "Choose another with IMAGE_SEARCH_PORT (with make: PORT), or another IMAGE_SEARCH_HOST."
         ) from None
     app = create_app(searcher, state, users)
-    _warn()
+    _warn(users)
     state.watch()
     SearchLog(state).forget_in_time()
     port = listener.getsockname()[1]
@@ -171,7 +187,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
         # Whose address it is, is believed of nobody but a proxy that is known to be there: else
         # each guess at a password could come from another one.
         proxy_headers=settings().on_space or bool(public_address()),
-        forwarded_allow_ips=NETWORKS_OF_PROXIES,
+        forwarded_allow_ips=PROXIES_OF_A_SPACE if settings().on_space else None,
     )
     searcher.artifact.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
@@ -180,7 +196,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     state.close()
 
 
-def _warn() -> None:
+def _warn(users: str) -> None:
     """Tell the operator what they might not have meant."""
     chosen = settings()
     mode = chosen_mode()
@@ -191,6 +207,19 @@ def _warn() -> None:
             "warning: without https:// passwords travel in the clear. Put a proxy with a "
             "certificate before this, and set IMAGE_SEARCH_URL to its https:// address."
         )
+    named = {
+        "password": chosen.users or chosen.users_file or users,
+        "huggingface": chosen.allow_users or chosen.allow_orgs,
+        "open": True,
+    }
+    if not named[mode]:
+        how = {
+            "password": "IMAGE_SEARCH_USERS or IMAGE_SEARCH_USERS_FILE does; "
+            "`python -m image_search password NAME` makes a line of it.",
+            "huggingface": "IMAGE_SEARCH_ALLOW_USERS and IMAGE_SEARCH_ALLOW_ORGS do, or "
+            "`python -m image_search member add NAME`.",
+        }
+        say(f"warning: the settings name nobody who is let in. {how[mode]}")
     if chosen.on_space and Path(chosen.state).is_absolute():
         say(
             "warning: a Space loses its disk when it restarts, and with it what people add. Set "

@@ -1,31 +1,25 @@
 """Signing in and out, the terms of use, and health: what is answered outside the gate."""
 
-import logging
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import httpx
 from anyio import CapacityLimiter, fail_after, sleep, to_thread
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.base_client.errors import MismatchingStateError, OAuthError
-from authlib.integrations.starlette_client import OAuth
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from image_search.access import Access, Session, organisations
+from image_search.access import Access, Session
 from image_search.api import problem
-from image_search.say import say
+from image_search.oauth import Hub, NotSignedInError
 from image_search.settings import ROOT, settings
 from image_search.terms import Terms
 from image_search.throttle import Lock
 from image_search.ui import sign_in_pages
-from image_search.users import fits
+from image_search.users import LONGEST_NAME, fits
 
 COOKIE = "image_search"
 BEGUN = "image_search_sign_in"
@@ -42,10 +36,15 @@ LARGEST_FORM = 16 * 1024
 """Bytes of a name and a password."""
 
 PATIENCE = 20
-"""Seconds within which a form has to arrive; the Hub has to answer in half of that."""
+"""Seconds within which a form has to arrive."""
 
 HASHING = 2
 """Passwords that are checked at once: each takes 64 MB and a processor for a moment."""
+
+WRONG = "This name and this password do not belong together."
+
+LONGEST_NEXT = 1_500
+"""Characters of where somebody wanted to go, as far as a sign-in at the Hub remembers it."""
 
 LONGEST_SIGN_IN = 600
 """Seconds that somebody has to sign in at the Hub."""
@@ -61,17 +60,17 @@ class SignIn:
     """The application of everything that somebody may reach who is not let in yet."""
 
     def __init__(
-        self, access: Access, terms: Terms, contact: str, ready: Callable[[], None]
+        self, access: Access, terms: Terms, contact: str, ready: Callable[[], bool]
     ) -> None:
-        """`ready` raises what keeps the collection from answering."""
+        """`ready` says whether the collection answers."""
         self.access = access
         self.terms = terms
         self.contact = contact
         self.ready = ready
         self._lock = Lock()
         self._hashing = CapacityLimiter(HASHING)
-        if access.mode == "huggingface":
-            self._hub = _oauth_client()
+        self._asking = CapacityLimiter(1)
+        self._hub = Hub() if access.mode == "huggingface" else None
 
     def app(self) -> Starlette:
         routes = [
@@ -82,7 +81,8 @@ class SignIn:
             Route("/login/huggingface", self.go_to_hub),
             Route("/login/callback", self.come_back),
             Route("/login/{file}", self.file),
-            Route("/logout", self.sign_out),
+            Route("/logout", self.ask_to_sign_out),
+            Route("/logout", self.sign_out, methods=["POST"]),
             Route(TERMS, self.show_terms),
             Route(TERMS, self.accept_terms, methods=["POST"]),
         ]
@@ -105,16 +105,14 @@ class SignIn:
 
     async def readyz(self, request: Request) -> Response:
         """Whether the collection answers; what is wrong is told to the operator only."""
-        try:
-            await to_thread.run_sync(self.ready)
-        except Exception as error:  # whatever it is: the answer is that it is not ready
-            say(f"error: not ready: {error}")
-            return JSONResponse({"status": "not ready"}, 503)
-        return JSONResponse({"status": "ok"})
+        ready = await to_thread.run_sync(self.ready, limiter=self._asking)
+        return JSONResponse({"status": "ok" if ready else "not ready"}, 200 if ready else 503)
 
     # A name and a password
 
     async def show(self, request: Request) -> Response:
+        if request.state.visitor is not None:
+            return RedirectResponse(_next(request), 303)
         return self._page(request)
 
     async def check_password(self, request: Request) -> Response:
@@ -122,84 +120,67 @@ class SignIn:
             raise HTTPException(405, "Here one signs in with an account of Hugging Face.")
         form = await _form(request)
         name, password = form.get("name", "").strip(), form.get("password", "")
+        if len(name) > LONGEST_NAME:
+            return self._page(request, WRONG, 401)
         address = request.client.host if request.client else ""
         wait = self._lock.wait(name, address)
         if wait:
-            minutes = -(-wait // 60)
-            told = self._page(
-                request,
-                "There were too many wrong passwords. Try again in "
-                f"{minutes} {'minutes' if minutes > 1 else 'minute'}.",
-                429,
-                name,
-            )
-            told.headers["Retry-After"] = str(wait)
-            return told
+            return self._locked(request, name, wait)
         # Counted before it is looked at, so that many at once are not one.
         delay = self._lock.count(name, address)
         user = self.access.users.get(name)
-        right = await to_thread.run_sync(fits, user, password, limiter=self._hashing)
+        like = self.access.users.slowest()
+        right = await to_thread.run_sync(fits, user, password, like, limiter=self._hashing)
         session = None
         if right and user:
             session = self.access.begin(user.name, self.access.fingerprint(user.hash))
         if session is None:
             await sleep(delay)
-            wrong = "This name and this password do not belong together."
-            return self._page(request, wrong, 401, name)
+            return self._page(request, WRONG, 401, name)
         self._lock.forget(name, address)
         return self._enter(session, _next(request))
+
+    def _locked(self, request: Request, name: str, wait: int) -> Response:
+        minutes = -(-wait // 60)
+        trouble = (
+            "There were too many wrong passwords. Try again in "
+            f"{minutes} {'minutes' if minutes > 1 else 'minute'}."
+        )
+        told = self._page(request, trouble, 429, name)
+        told.headers["Retry-After"] = str(wait)
+        return told
 
     # An account of the Hub
 
     async def go_to_hub(self, request: Request) -> Response:
-        if self.access.mode != "huggingface":
-            raise HTTPException(404, "Here one signs in with a name and a password, at /login.")
+        if self._hub is None:
+            return RedirectResponse("/login", 303)
+        there = _next(request)
+        # A cookie holds 4 KB, and what authlib keeps takes one of them.
         request.session.clear()
-        request.session["next"] = _next(request)
+        request.session["next"] = there if len(there) <= LONGEST_NEXT else "/"
         address = public_address() or str(request.base_url).rstrip("/")
         try:
-            answer: Response = await self._hub.authorize_redirect(
-                request, f"{address}/login/callback"
-            )
-        except (httpx.HTTPError, ValueError, KeyError, RuntimeError) as error:
-            return self._away(request, error)
-        return answer
+            return await self._hub.leave(request, f"{address}/login/callback")
+        except NotSignedInError as error:
+            return _failed(error, there)
 
     async def come_back(self, request: Request) -> Response:
-        if self.access.mode != "huggingface":
-            raise HTTPException(404, "Here one signs in with a name and a password, at /login.")
-        next = safe(str(request.session.get("next", "/")))
+        if self._hub is None:
+            return RedirectResponse("/login", 303)
+        there = safe(str(request.session.get("next", "/")))
         try:
-            token = await self._hub.authorize_access_token(request)
-            claims = await self._hub.userinfo(token=token)
-        except MismatchingStateError:
-            return _failed(
-                "This sign-in was not begun in this browser, or too long ago. Begin again.", next
-            )
-        except OAuthError as error:
-            if error.error == "access_denied":
-                return _failed("The sign-in was cancelled at Hugging Face.", next)
-            say(f"warning: a sign-in at the Hub failed: {str(error.error)[:100]!r}")
-            return _failed("Hugging Face did not confirm the sign-in. Try again.", next)
-        except (httpx.HTTPError, AuthlibBaseError, ValueError, KeyError, RuntimeError) as error:
-            return self._away(request, error)
+            account = await self._hub.come_back(request)
+        except NotSignedInError as error:
+            if request.state.visitor is not None:  # a window that was opened again
+                return RedirectResponse(there, 303)
+            return _failed(error, there)
         finally:
             request.session.clear()
-        name, sub = claims.get("preferred_username"), claims.get("sub")
-        if not (isinstance(name, str) and name and isinstance(sub, str)):
-            return _failed("Hugging Face did not say which account this is. Try again.", next)
-        session = self.access.begin(name, sub, organisations(claims.get("orgs")))
+        session = self.access.begin(account.name, account.sub, account.orgs)
         if session is None:
-            return page(sign_in_pages.refused(name, self.contact, next), 403)
-        return self._enter(session, next)
-
-    def _away(self, request: Request, error: Exception) -> Response:
-        say(f"warning: the Hub cannot be asked who signs in: {type(error).__name__}")
-        return _failed(
-            "Hugging Face cannot be reached at the moment. Try again in a while.",
-            safe(str(request.session.get("next", "/"))),
-            502,
-        )
+            return page(sign_in_pages.refused(account.name, self.contact, there), 403)
+        return self._enter(session, there)
 
     # Terms, and out again
 
@@ -211,9 +192,10 @@ class SignIn:
         await to_thread.run_sync(self.terms.accept, request.state.visitor.name)
         return RedirectResponse(_next(request), 303)
 
+    async def ask_to_sign_out(self, request: Request) -> Response:
+        return page(sign_in_pages.sign_out())
+
     async def sign_out(self, request: Request) -> Response:
-        if request.headers.get("sec-fetch-site") == "cross-site":  # another site's picture or link
-            return RedirectResponse("/", 303)
         answer = page(sign_in_pages.signed_out())
         _set_cookie(answer, "", 0)
         # Pictures that were seen must not be there for whoever sits down next.
@@ -288,26 +270,11 @@ async def _form(request: Request) -> dict[str, str]:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10)
     except TimeoutError:
         raise HTTPException(408, "The form did not arrive in time. Send it again.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The form did not arrive in full. Send it again.") from None
     except ValueError:
         raise HTTPException(400, "This is not the form of the sign-in page.") from None
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _oauth_client() -> Any:
-    chosen = settings()
-    logging.getLogger("authlib").setLevel(logging.ERROR)
-    secret = chosen.oauth_client_secret
-    return OAuth().register(
-        "hub",
-        client_id=chosen.oauth_client_id,
-        client_secret=secret.get_secret_value() if secret else None,
-        server_metadata_url=f"{chosen.openid_provider_url.rstrip('/')}/.well-known/openid-configuration",
-        client_kwargs={
-            "scope": chosen.oauth_scopes,
-            "timeout": PATIENCE / 2,
-            "code_challenge_method": "S256",
-        },
-    )
+    return {field: values[0] for field, values in fields.items()}
 
 
 def page(html: str, status: int = 200) -> HTMLResponse:
@@ -316,8 +283,9 @@ def page(html: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(html, status, {"Content-Security-Policy": POLICY + frame})
 
 
-def _failed(what: str, next: str, status: int = 400) -> Response:
-    return page(sign_in_pages.failed(what, f"/login?next={quote(next, safe='')}"), status)
+def _failed(error: NotSignedInError, there: str) -> Response:
+    back = f"/login?next={quote(there, safe='')}"
+    return page(sign_in_pages.failed(str(error), back), error.status)
 
 
 async def _told(request: Request, error: Exception) -> Response:

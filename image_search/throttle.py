@@ -65,7 +65,8 @@ class Lock:
     time, and at most."""
 
     def __init__(self) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._limiter = FixedWindowRateLimiter(self._storage)
 
     def wait(self, name: str, address: str) -> int:
         """0 if a password may be tried, else the seconds until then."""
@@ -86,9 +87,15 @@ class Lock:
         return min(delay, self.LONGEST)
 
     def forget(self, name: str, address: str) -> None:
-        """The right password was given: what was wrong there before does not count any more."""
-        item, key = self._keys(name, address)[0]
-        self._limiter.clear(item, key)
+        """The right password was given: what was wrong with it there does not count any more.
+
+        Of the other counts only this one is taken back: else whoever knows one password could go
+        on guessing others.
+        """
+        (own, own_key), *others = self._keys(name, address)
+        self._limiter.clear(own, own_key)
+        for item, key in others:
+            self._storage.decr(item.key_for(key))
 
     def _keys(self, name: str, address: str) -> list[tuple[RateLimitItem, str]]:
         parts = {"name": name.lower(), "network": network(address)}

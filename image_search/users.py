@@ -2,11 +2,12 @@
 
 import secrets
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from image_search.errors import ConfigError
 from image_search.roles import Role, role_named
@@ -14,6 +15,8 @@ from image_search.say import say
 
 SHORTEST = 8
 """Characters of a password, as NIST SP 800-63B has it."""
+
+LONGEST_NAME = 200
 
 LONGEST = 1_000
 """Characters of a password that is looked at: hashing takes time."""
@@ -59,6 +62,10 @@ class Users:
                 self._listed, self._stamp = {}, None
         return {**self._fixed, **self._listed}
 
+    def slowest(self) -> str:
+        """The hash that takes longest to compare with; empty if there is no user."""
+        return max((user.hash for user in self.all().values()), key=_cost, default="")
+
 
 def hash_password(password: str) -> str:
     """The argon2id hash of a password. Raises ConfigError if it is too short or too long."""
@@ -67,10 +74,13 @@ def hash_password(password: str) -> str:
     return _HASHER.hash(password)
 
 
-def fits(user: User | None, password: str) -> bool:
-    """Whether a password is the user's. Takes as long if there is no such user."""
+def fits(user: User | None, password: str, like: str = "") -> bool:
+    """Whether a password is the user's.
+
+    If there is no such user it takes as long as with the hash `like`.
+    """
     try:
-        _HASHER.verify(user.hash if user else _nobodys(), password[:LONGEST])
+        _HASHER.verify(user.hash if user else _nobodys(like), password[:LONGEST])
     except Argon2Error:
         return False
     return user is not None
@@ -84,14 +94,21 @@ def line(name: str, password: str, role: Role = Role.MEMBER) -> str:
     return f"{name}:{hash_password(password)}{ending}"
 
 
-@cache
-def _nobodys() -> str:
-    return _HASHER.hash(secrets.token_hex())
+def _cost(hashed: str) -> int:
+    parameters = extract_parameters(hashed)
+    return parameters.time_cost * parameters.memory_cost
+
+
+@lru_cache(maxsize=4)
+def _nobodys(like: str) -> str:
+    """A hash that takes as long to compare with as another one."""
+    parameters = extract_parameters(like) if like else RFC_9106_LOW_MEMORY
+    return PasswordHasher.from_parameters(parameters).hash(secrets.token_hex())
 
 
 def _read(path: Path) -> dict[str, User]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}, the file of users, cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

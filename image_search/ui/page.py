@@ -100,7 +100,10 @@ def _head(searcher: Searcher, closed: bool) -> str:
     collection = searcher.artifact.manifest.collection
     # The name is the script's, for the page is the same for all; so is the number: pictures can be
     # withdrawn while this is served.
-    you = '<p id="you">Signed in as <strong>…</strong>. <a href="/logout">Sign out</a></p>'
+    you = (
+        '<form id="you" method="post" action="/logout">Signed in as <strong>…</strong>. '
+        "<button>Sign out</button></form>"
+    )
     return (
         f'<header id="head">{you if closed else ""}'
         f"<h1>{plain(collection.name)}</h1>"

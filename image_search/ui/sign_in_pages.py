@@ -10,6 +10,8 @@ from image_search.manifest import CollectionInfo
 from image_search.settings import ROOT, Mode, settings
 from image_search.ui import model_card
 
+SIGN_OUT = "<form method=post action='/logout'><button class=main>Sign out</button></form>"
+
 CARD = ("Primary intended uses", "Out-of-scope use cases", "Limitations", "Bias and fairness")
 """Passages of CLIP's model card that members read before they begin."""
 
@@ -42,6 +44,11 @@ def failed(what: str, next: str = "/") -> str:
     return _page("You are not signed in", f"<p>{escape(what)}</p>{_back(next)}")
 
 
+def sign_out() -> str:
+    """Asks: another site's page must not be able to do it by a link."""
+    return _page("Sign out", f"{SIGN_OUT}<p><a href='/'>Stay</a></p>")
+
+
 def signed_out() -> str:
     return _page("You are signed out", f"<p>Close the window, or:</p>{_back('/')}")
 
@@ -53,7 +60,7 @@ def terms(text: str, name: str, next: str) -> str:
         f"{text}<form method=post action='/terms?next={_quoted(next)}'>"
         f"<button class=main>I have read this and accept it</button></form>"
         f"<p class=quiet>You are signed in as {escape(name)}. It is kept that you accepted, and "
-        "when. <a href='/logout'>Sign out</a></p>",
+        "when. Not now? <a href='/logout'>Sign out</a></p>",
         wide=True,
     )
 
@@ -127,6 +134,7 @@ def whom_to_ask(contact: str) -> str:
 
 
 def _whom_to_ask(contact: str) -> str:
+    contact = contact.rstrip(".")
     sentence = escape(whom_to_ask(contact))
     address = escape(contact)
     is_mail = "@" in contact and " " not in contact

@@ -222,6 +222,8 @@ def test_a_way_back_leads_in_once(house: House, window: Window) -> None:
         page.goto(back)
         expect(heading(page)).not_to_have_text("You are not signed in")
         page.goto(f"{house.address}/logout")
+        page.get_by_role("button", name="Sign out").click()
+        expect(heading(page)).to_have_text("You are signed out")
         page.goto(back)
         expect(heading(page)).to_have_text("You are not signed in")
         assert cookies(page.context) == {}
@@ -264,7 +266,7 @@ def test_after_signing_out_the_pages_are_closed(house: House, window: Window) ->
         page.wait_for_url(f"{house.address}/**")
         page.goto(house.address)
         page.get_by_role("tab", name="About").click()
-        page.get_by_role("link", name="Sign out").click()
+        page.get_by_role("button", name="Sign out").click()
         expect(heading(page)).to_have_text("You are signed out")
         assert cookies(page.context) == {}
         assert shut_out(page, house.address)
@@ -281,8 +283,12 @@ def test_who_is_taken_off_the_list_is_out_without_a_restart(
 ) -> None:
     with window() as page:
         come_in(page, house.address, name)
+        page.wait_for_load_state("networkidle")
+        asked = f"{house.address}{PREFIX}/you"
+        assert page.context.request.get(asked).status == 200
         command("member", "remove", *removed)
-        assert soon(lambda: shut_out(page, house.address), 60)
+        assert soon(lambda: page.context.request.get(asked).status == 401, 60)
+        assert shut_out(page, house.address)
         sign_in(page, house.address, name)
         expect(heading(page)).to_have_text("You are not on the list")
         assert shut_out(page, house.address)
