@@ -193,10 +193,12 @@ class SignIn:
         return RedirectResponse(_next(request), 303)
 
     async def ask_to_sign_out(self, request: Request) -> Response:
-        return page(sign_in_pages.sign_out())
+        """Asks: another site's page can open this, and must not be able to do it."""
+        signed_in = request.state.visitor is not None
+        return page(sign_in_pages.sign_out() if signed_in else sign_in_pages.signed_out())
 
     async def sign_out(self, request: Request) -> Response:
-        answer = page(sign_in_pages.signed_out())
+        answer = RedirectResponse("/logout", 303)
         _set_cookie(answer, "", 0)
         # Pictures that were seen must not be there for whoever sits down next.
         answer.headers["Clear-Site-Data"] = '"cache", "storage"'

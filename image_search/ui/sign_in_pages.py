@@ -45,7 +45,6 @@ def failed(what: str, next: str = "/") -> str:
 
 
 def sign_out() -> str:
-    """Asks: another site's page must not be able to do it by a link."""
     return _page("Sign out", f"{SIGN_OUT}<p><a href='/'>Stay</a></p>")
 
 
