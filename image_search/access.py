@@ -12,10 +12,14 @@ from itsdangerous import BadData, URLSafeSerializer
 from image_search.allow_list import AllowList
 from image_search.errors import ConfigError
 from image_search.roles import Role
+from image_search.say import say
 from image_search.settings import Mode, settings
 from image_search.state import State
 from image_search.tokens import Tokens
 from image_search.users import Users
+
+ENDED = "sign-out"
+"""Records of sessions that somebody ended."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Session:
     """Of a Hub account its id; of a user a fingerprint of the hash: a new password is a new one."""
     org: str
     """The organisation of the list that they were in when they signed in."""
-    exp: int
-    """When it ends: seconds since 1970."""
+    exp: float
+    """When it ends: seconds since 1970, so exactly that no two of somebody's are the same."""
 
 
 class Access:
@@ -51,6 +55,9 @@ class Access:
         """`users` are further ones, in the form of the setting. Raises ConfigError."""
         chosen = settings()
         self.mode = mode
+        self._state = state
+        self._generation = -1
+        self._ended: frozenset[str] = frozenset()
         self.tokens = Tokens(state)
         self.allowed = AllowList(state)
         self.users = Users(f"{chosen.users}\n{users}", chosen.users_file)
@@ -69,9 +76,14 @@ class Access:
 
     def begin(self, name: str, sub: str, orgs: Sequence[str] = ()) -> Session | None:
         """A session for somebody who has proved who they are; None if they are not let in."""
-        end = int(time.time()) + settings().session_hours * 3600
+        end = round(time.time() + settings().session_hours * 3600, 6)
         session = Session(name, sub, self.allowed.best(list(orgs)), end)
-        return session if self.visitor(session) else None
+        if self.visitor(session) is None:
+            return None
+        if self.mode == "huggingface" and not self.allowed.is_known_as(name, sub):
+            say(f"warning: {name!r} is another account than the one that was let in by that name.")
+            return None
+        return session
 
     def fingerprint(self, hashed: str) -> str:
         """The `sub` of a user of the list."""
@@ -88,7 +100,23 @@ class Access:
             session = Session(**self._seal.loads(text))
         except (BadData, TypeError):
             return None
-        return session if session.exp > time.time() else None
+        return session if session.exp > time.time() and not self._has_ended(session) else None
+
+    def end(self, session: Session) -> None:
+        """Have a session count no more, wherever its cookie may be."""
+        self._state.add(ENDED, session=self._mark(session))
+
+    def _mark(self, session: Session) -> str:
+        """What is kept of a session that was ended: it cannot be made into one."""
+        return self.fingerprint(repr(session))
+
+    def _has_ended(self, session: Session) -> bool:
+        if self._generation != self._state.generation:
+            generation = self._state.generation
+            ended = self._state.records(ENDED)
+            self._ended = frozenset(record.said["session"] for record in ended)
+            self._generation = generation
+        return bool(self._ended) and self._mark(session) in self._ended
 
     # Who asks
 

@@ -8,6 +8,9 @@ from image_search.state import State
 KIND = "member"
 """Records of changes; the last one of a name counts, also against a setting."""
 
+ACCOUNT = "account"
+"""Records of which account first signed in by a name."""
+
 Key = tuple[str, bool]
 """A name in small letters, and whether it is an organisation of the Hub."""
 
@@ -39,6 +42,30 @@ class AllowList:
     def taken_off(self, name: str) -> bool:
         """Whether somebody was let in no more, whatever else speaks for them."""
         return self.changes().get((name.lower(), False), Role.MEMBER) is None
+
+    def is_known_as(self, name: str, sub: str) -> bool:
+        """Whether an account of the Hub is the one that came first by a name on the list.
+
+        Names can be given up, and taken by others. Who is let in anew (`member add`) may be
+        another account.
+        """
+        if self.role(name) is None:  # let in by an organisation, which the Hub has confirmed
+            return True
+        key = name.lower()
+        added = [
+            r.id for r in self._state.records(KIND) if r.said["name"] == key and r.said["role"]
+        ]
+        first = next(
+            (
+                record.said["sub"]
+                for record in self._state.records(ACCOUNT)
+                if record.said["name"] == key and record.id > max(added, default="")
+            ),
+            None,
+        )
+        if first is None:
+            self._state.add(ACCOUNT, name=key, sub=sub)
+        return first in (None, sub)
 
     def best(self, orgs: list[str]) -> str:
         """Of these organisations the one with the highest role, if any is on the list."""

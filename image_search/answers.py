@@ -18,6 +18,7 @@ from image_search.results import Hit, Record, Results
 from image_search.search import MAX_CHARACTERS, MAX_LIKE, MAX_RESULTS, QUERY_SIDE, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.tidy import tidy
 
 PREFIX = "/api/v1"
 
@@ -134,7 +135,7 @@ def answer(
     )
     log.keep(
         by,
-        words=text,
+        words=tidy(text),
         like=like,
         picture=picture,
         version=results.artifact_version,

@@ -5,7 +5,9 @@ its `detail` is a sentence for a person.
 """
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from math import ceil
@@ -49,8 +51,14 @@ FILES = 40
 """Pictures that are read at once. On the Hub that can take long: questions have threads of their
 own."""
 
+BODIES_OF_ONE = 4
+"""Of these, how many one visitor may send at once."""
+
 PATIENCE = 20
 """Seconds within which something more of a picture has to arrive."""
+
+LONGEST_WAIT = 180
+"""Seconds within which all of it has to: 20 MB at 1 Mbit/s."""
 
 # A file never changes, but it can be withdrawn, and whoever looks be taken off the list: so it is
 # asked for again after a minute, and then not sent again.
@@ -158,6 +166,7 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
     _tell_problems(api)
     decoders, bodies = CapacityLimiter(DECODERS), CapacityLimiter(BODIES)
     files = CapacityLimiter(FILES)
+    sending = Sending()
 
     @api.get("/search")
     def search(
@@ -172,7 +181,7 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
     ) -> SearchAnswer:
         """The same with a picture: its file is the body. It is decoded in memory and not kept."""
-        async with bodies:
+        async with sending.by(request), bodies:
             data = await _body(request)
             by, base = visitor_of(request).name, base_of(request)
             ask = partial(answers.answer, searcher, log, by, base, text, like, data, k, cursor)
@@ -294,6 +303,32 @@ def _tell_problems(api: FastAPI) -> None:
         return problem(500, "Something went wrong here. It was written down; try again.")
 
 
+class Sending:
+    """Who sends how many pictures to search with at this moment."""
+
+    def __init__(self) -> None:
+        self._count: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def by(self, request: Request) -> AsyncIterator[None]:
+        """Let a visitor send one more. Raises HTTPException if these are too many."""
+        address = request.client.host if request.client else ""
+        who = visitor_of(request).name or address
+        if self._count[who] >= BODIES_OF_ONE:
+            raise HTTPException(
+                429,
+                f"You are sending {BODIES_OF_ONE} pictures already. Wait for the answers.",
+                {"Retry-After": "5"},
+            )
+        self._count[who] += 1
+        try:
+            yield
+        finally:
+            self._count[who] -= 1
+            if not self._count[who]:
+                del self._count[who]
+
+
 async def _body(request: Request) -> bytes:
     """The whole body, kept in memory only. Raises HTTPException if it is too large or a form."""
     if request.headers.get("content-type", "").lower().startswith("multipart/"):
@@ -303,18 +338,19 @@ async def _body(request: Request) -> bytes:
     size = 0
     try:
         stream = request.stream()
-        while True:
-            with fail_after(PATIENCE):
-                part = await anext(stream, None)
-            if part is None:
-                break
-            size += len(part)
-            if size <= limit:
-                parts.append(part)
-            else:  # read on for a while: who is cut off while sending never sees the answer
-                parts.clear()
-            if size > 5 * limit:
-                break
+        with fail_after(LONGEST_WAIT):
+            while True:
+                with fail_after(PATIENCE):
+                    part = await anext(stream, None)
+                if part is None:
+                    break
+                size += len(part)
+                if size <= limit:
+                    parts.append(part)
+                else:  # read on for a while: who is cut off while sending never sees the answer
+                    parts.clear()
+                if size > 5 * limit:
+                    break
     except ClientDisconnect:
         raise HTTPException(400, "The picture did not arrive in full. Send it again.") from None
     except TimeoutError:

@@ -143,7 +143,7 @@ class Gate:
     def _from_elsewhere(self, scope: Scope, visitor: Visitor | None) -> Response | None:
         """Another site may not have a visitor's browser change anything here, nor sign in."""
         by_token = visitor is not None and visitor.kind == "token"
-        if by_token or scope["method"] in SAFE or not _foreign(scope):
+        if by_token or _only_looks(scope) or not _foreign(scope):
             return None
         return problem(403, "This was sent by another site's page. Open this one and do it here.")
 
@@ -182,6 +182,12 @@ def _asked_for(scope: Scope) -> str:
     return quote(scope["path"], safe="/") + (f"?{query}" if query else "")
 
 
+def _only_looks(scope: Scope) -> bool:
+    """Whether it changes nothing, and another site's page could not read it: a link, a frame."""
+    mode = Headers(scope=scope).get("sec-fetch-mode", "navigate")
+    return scope["method"] in SAFE and mode == "navigate"
+
+
 def _foreign(scope: Scope) -> bool:
     """Whether a page of another site sent this; programs other than browsers send no Origin."""
     headers = Headers(scope=scope)
@@ -191,7 +197,10 @@ def _foreign(scope: Scope) -> bool:
     if origin is None:
         return "sec-fetch-site" in headers
     here = {headers.get("host", ""), _ours()}
-    return urlsplit(origin).netloc not in here - {""}
+    try:
+        return urlsplit(origin).netloc not in here - {""}
+    except ValueError:
+        return True
 
 
 def _ours() -> str:

@@ -44,6 +44,8 @@ class Headers:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent = MutableHeaders(scope=message)
+                for name in [n for n in sent if n.startswith("access-control-")]:
+                    del sent[name]  # Gradio lets every site read what it answers
                 for name, value in self._headers.items():
                     if name not in sent:
                         sent[name] = value

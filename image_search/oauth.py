@@ -87,15 +87,20 @@ class Hub:
         except AWAY as error:
             raise _away(error) from None
         name, sub = claims.get("preferred_username"), claims.get("sub")
-        if not (isinstance(name, str) and name and isinstance(sub, str)):
+        # The Hub's names are ASCII; of others, some would become another name in small letters.
+        if not (isinstance(name, str) and name and name.isascii() and isinstance(sub, str)):
             raise _unconfirmed()
         return Account(name, sub, organisations(claims.get("orgs")))
 
 
 def organisations(claims: object) -> list[str]:
-    """The names of the organisations that the Hub says somebody is in."""
+    """The names of the organisations that the Hub says somebody is in, in full."""
     listed = claims if isinstance(claims, list) else []
-    names = (org.get("preferred_username") for org in listed if isinstance(org, dict))
+    names = (
+        org.get("preferred_username")
+        for org in listed
+        if isinstance(org, dict) and not (org.get("pendingSSO") or org.get("missingMFA"))
+    )
     return [name for name in names if isinstance(name, str)]
 
 

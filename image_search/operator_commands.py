@@ -17,6 +17,7 @@ from image_search.roles import Role, role_named
 from image_search.search_log import SearchLog
 from image_search.settings import settings
 from image_search.state import State
+from image_search.tidy import tidy
 from image_search.tokens import Tokens
 from image_search.users import Users, line
 from image_search.withdrawal import Withdrawals
@@ -91,7 +92,7 @@ def suppress(
         if others:
             print("These look like copies and are still there; look at them:")
             for hit in others:
-                print(f"  {hit.id}  {hit.title}")
+                print(f"  {hit.id}  {tidy(hit.title)}")
 
 
 def restore(
@@ -269,7 +270,13 @@ def erase_log(name: Annotated[str, typer.Argument(help="The member's name.")]) -
     """Erase the recorded searches of one member."""
     with _state() as state:
         erased = state.erase(SearchLog(state).pseudonym(name))
+        tokens = {one.name for one in Tokens(state).all().values()} - {name}
     print(f"Erased: {erased:,} searches of {name}.")
+    if tokens:
+        print(
+            "What is searched with a token is recorded under the token's own name. There are: "
+            f"{', '.join(sorted(tokens))}."
+        )
 
 
 def _print(listed: list[dict[str, Any]], as_json: bool, form: str, nothing: str) -> None:
@@ -278,6 +285,6 @@ def _print(listed: list[dict[str, Any]], as_json: bool, form: str, nothing: str)
         return
     for one in listed:
         kind = " (organisation)" if one.get("organisation") else ""
-        print(form.format(**one, kind=kind))
+        print(tidy(form.format(**one, kind=kind)))
     if not listed:
         print(nothing, file=sys.stderr)

@@ -18,6 +18,7 @@ from image_search.fields import Role
 from image_search.index import Index, Rows
 from image_search.results import Hit, Record, Results
 from image_search.settings import settings
+from image_search.tidy import tidy
 
 MAX_CHARACTERS = 2_000
 """A question in words; the models read about 60 words, so more can only be a mistake."""
@@ -239,13 +240,12 @@ def _mean(vectors: list[Vectors]) -> Vectors:
 
 def _checked(text: str | None) -> str:
     """A question in words, tidied. Raises QueryError if it is empty or far too long."""
-    # Control characters come along when text is pasted; they mean nothing to the model.
-    tidy = " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
-    if not tidy:
+    words = tidy(text or "")
+    if not words:
         raise QueryError("Type what you are looking for, or choose a picture to search with.")
-    if len(tidy) > MAX_CHARACTERS:
+    if len(words) > MAX_CHARACTERS:
         raise QueryError(
-            f"That is {len(tidy):,} characters; a question may have {MAX_CHARACTERS:,}. "
+            f"That is {len(words):,} characters; a question may have {MAX_CHARACTERS:,}. "
             "A short sentence in English works best."
         )
-    return tidy
+    return words

@@ -2,8 +2,6 @@
 
 import os
 import socket
-import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,15 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from image_search.access import Access, chosen_mode
 from image_search.answers import PREFIX, max_upload_bytes
-from image_search.api import create_api, problem
+from image_search.api import create_api
 from image_search.errors import ConfigError
 from image_search.gate import Gate
 from image_search.headers import Headers
+from image_search.protocol import LONGEST_HEAD, Protocol
+from image_search.readiness import Readiness
 from image_search.say import say
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
@@ -43,25 +42,6 @@ PROXIES_OF_A_SPACE = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,10
 what stands before it anybody can write. Elsewhere a proxy on this machine is believed, or those
 that uvicorn's own FORWARDED_ALLOW_IPS names."""
 
-LONGEST_HEAD = 256 * 1024
-"""Bytes of a request before its body: ten thousand characters of any script, so that they can be
-told that they are too many."""
-
-
-class Protocol(H11Protocol):
-    """uvicorn's own, whose answer to what is no HTTP is a problem like every other."""
-
-    def send_400_response(self, msg: str) -> None:
-        told = problem(
-            400,
-            "This is no valid request. Letters beyond ASCII have to be percent-encoded in an "
-            "address (curl -G --data-urlencode), and it may have 256 KB.",
-        )
-        lines = (f"{name}: {value}" for name, value in told.headers.items())
-        head = "\r\n".join(["HTTP/1.1 400 Bad Request", *lines, "connection: close", "", ""])
-        self.transport.write(head.encode("ascii") + bytes(told.body))
-        self.transport.close()
-
 
 class Static(StaticFiles):
     """Files that a browser asks after each time: else parts of two releases could meet."""
@@ -70,41 +50,6 @@ class Static(StaticFiles):
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = "no-cache"
         return response
-
-
-class Readiness:
-    """Whether the collection answers, found out by asking it, but not more often than needed."""
-
-    FRESH = 10
-    """Seconds for which an answer holds: anybody may ask for it."""
-
-    def __init__(self, searcher: Searcher) -> None:
-        self._searcher = searcher
-        self._lock = threading.Lock()
-        self._until = 0.0
-        self._ready = True
-
-    def __call__(self) -> bool:
-        """Whether it answered when it was asked last; never waits for another who asks."""
-        if self._lock.acquire(blocking=False):
-            try:
-                if time.monotonic() >= self._until:
-                    self._ask()
-            finally:
-                self._lock.release()
-        return self._ready
-
-    def _ask(self) -> None:
-        try:
-            self._searcher.search("a picture", k=1)
-            if not self._ready:
-                say("The collection answers again.")
-            self._ready = True
-        except Exception as error:  # whatever it is: it does not answer
-            if self._ready:
-                say(f"error: the collection does not answer: {error}")
-            self._ready = False
-        self._until = time.monotonic() + self.FRESH
 
 
 def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
@@ -180,7 +125,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # of what is no HTTP it would warn as often as somebody likes
         http=Protocol,
         h11_max_incomplete_event_size=LONGEST_HEAD,
         timeout_graceful_shutdown=LAST_ANSWERS,

@@ -1,6 +1,5 @@
 """Signing in and out, the terms of use, and health: what is answered outside the gate."""
 
-from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlsplit
 
 from anyio import CapacityLimiter, fail_after, sleep, to_thread
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from image_search.access import Access, Session
 from image_search.api import problem
 from image_search.oauth import Hub, NotSignedInError
+from image_search.readiness import Readiness
 from image_search.settings import ROOT, settings
 from image_search.terms import Terms
 from image_search.throttle import Lock
@@ -59,10 +59,7 @@ POLICY = (
 class SignIn:
     """The application of everything that somebody may reach who is not let in yet."""
 
-    def __init__(
-        self, access: Access, terms: Terms, contact: str, ready: Callable[[], bool]
-    ) -> None:
-        """`ready` says whether the collection answers."""
+    def __init__(self, access: Access, terms: Terms, contact: str, ready: Readiness) -> None:
         self.access = access
         self.terms = terms
         self.contact = contact
@@ -105,7 +102,9 @@ class SignIn:
 
     async def readyz(self, request: Request) -> Response:
         """Whether the collection answers; what is wrong is told to the operator only."""
-        ready = await to_thread.run_sync(self.ready, limiter=self._asking)
+        ready = self.ready.last
+        if not self.ready.busy:  # else all who ask would wait for one that hangs
+            ready = await to_thread.run_sync(self.ready, limiter=self._asking)
         return JSONResponse({"status": "ok" if ready else "not ready"}, 200 if ready else 503)
 
     # A name and a password
@@ -177,7 +176,9 @@ class SignIn:
             return _failed(error, there)
         finally:
             request.session.clear()
-        session = self.access.begin(account.name, account.sub, account.orgs)
+        session = await to_thread.run_sync(
+            self.access.begin, account.name, account.sub, account.orgs
+        )
         if session is None:
             return page(sign_in_pages.refused(account.name, self.contact, there), 403)
         return self._enter(session, there)
@@ -198,6 +199,9 @@ class SignIn:
         return page(sign_in_pages.sign_out() if signed_in else sign_in_pages.signed_out())
 
     async def sign_out(self, request: Request) -> Response:
+        session = self.access.unseal(request.cookies.get(COOKIE, ""))
+        if session is not None:
+            await to_thread.run_sync(self.access.end, session)
         answer = RedirectResponse("/logout", 303)
         _set_cookie(answer, "", 0)
         # Pictures that were seen must not be there for whoever sits down next.

@@ -36,13 +36,17 @@ class Throttle:
         """
         near = network(address)
         counts = [(self._member, f"member {member}" if member else f"nobody {near}")]
-        counts.append((self._address, f"address {near}"))
+        if member:  # what strangers ask must not be at the expense of members beside them
+            counts.append((self._address, f"address {near}"))
         cost = 1 if light else SHARE
-        return max(self._wait(item, key, cost) for item, key in counts)
+        full = [count for count in counts if not self._limiter.test(*count, cost=cost)]
+        if full:
+            return max(self._left(*count) for count in full)
+        for item, key in counts:
+            self._limiter.hit(item, key, cost=cost)
+        return 0
 
-    def _wait(self, item: RateLimitItem, key: str, cost: int) -> int:
-        if self._limiter.hit(item, key, cost=cost):
-            return 0
+    def _left(self, item: RateLimitItem, key: str) -> int:
         left = self._limiter.get_window_stats(item, key).reset_time - time.time()
         return min(60, max(1, math.ceil(left)))
 
@@ -50,8 +54,9 @@ class Throttle:
 class Lock:
     """Counts wrong passwords; after some of them even the right one is not looked at.
 
-    By name and address, so that a stranger elsewhere cannot lock somebody out easily; by address
-    for those who try many names; by name for those who come from many addresses.
+    By name and address; by address for those who try many names; by name for those who come from
+    many addresses. The last does not count where somebody has signed in by that name before: else
+    a stranger could lock them out.
     """
 
     LIMITS = (
@@ -67,12 +72,17 @@ class Lock:
     def __init__(self) -> None:
         self._storage = MemoryStorage()
         self._limiter = FixedWindowRateLimiter(self._storage)
+        self._welcome: set[str] = set()
+        """Names at addresses where the right password was given."""
 
     def wait(self, name: str, address: str) -> int:
         """0 if a password may be tried, else the seconds until then."""
+        keys = self._keys(name, address)
+        if keys[0][1] in self._welcome:
+            keys = keys[:2]
         ends = [
             self._limiter.get_window_stats(item, key).reset_time
-            for item, key in self._keys(name, address)
+            for item, key in keys
             if not self._limiter.test(item, key)
         ]
         return max(1, math.ceil(max(ends) - time.time())) if ends else 0
@@ -94,6 +104,7 @@ class Lock:
         """
         (own, own_key), *others = self._keys(name, address)
         self._limiter.clear(own, own_key)
+        self._welcome.add(own_key)
         for item, key in others:
             self._storage.decr(item.key_for(key))
 

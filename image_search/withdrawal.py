@@ -9,6 +9,7 @@ from image_search.errors import QueryError
 from image_search.repo import REPO
 from image_search.settings import settings
 from image_search.state import State
+from image_search.tidy import tidy
 
 KIND = "suppression"
 
@@ -55,7 +56,7 @@ class Withdrawals(Set[str]):
 
     def suppress(self, ids: Sequence[str], reason: str, by: str) -> bool:
         """Withdraw pictures, at once; whether that is kept by now. Raises QueryError."""
-        reason = " ".join(reason.split())
+        reason = tidy(reason)
         if not reason:
             raise QueryError("Say why: whoever comes after you has to know.")
         if len(reason) > LONGEST_REASON:
