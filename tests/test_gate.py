@@ -391,3 +391,38 @@ def test_a_websocket_is_closed_with_a_code_of_its_own(house: Gated) -> None:
     assert reached == []
     anyio.run(open_websocket, house.cookie("mary"))
     assert (sent, reached) == ([], ["mary"])
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/theme.css", "/gradio_api/info"])
+def test_no_other_site_reads_what_is_answered(house: Gated, path: str) -> None:
+    """Gradio by itself would let every site, with the visitor's cookie."""
+    other = {**house.cookie("mary"), "Host": "a-b.hf.space", "Origin": "https://evil.example"}
+    told = httpx.get(f"{house.address}{path}", headers=other)
+    assert not [name for name in told.headers if name.startswith("access-control-")]
+    fetched = {**other, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    assert httpx.get(f"{house.address}{path}", headers=fetched).status_code == 403
+    followed = {**other, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert httpx.get(f"{house.address}{path}", headers=followed).status_code == 200
+
+
+def test_what_is_open_here_is_open_by_no_other_name(searcher: Searcher, tmp_path: Path) -> None:
+    """A name of another site's that leads here would let its page read everything."""
+    with gated(searcher, tmp_path, IMAGE_SEARCH_URL="https://pictures.example") as house:
+        port = house.address.rpartition(":")[2]
+        hosts = {"evil.example": 421, f"evil.example:{port}": 421, f"localhost:{port}": 200,
+                 "127.0.0.1": 200, f"[::1]:{port}": 200, "pictures.example": 200}  # fmt: skip
+        for host, status in hosts.items():
+            told = httpx.get(f"{house.address}{PREFIX}/collection", headers={"Host": host})
+            assert told.status_code == status, host
+
+
+def test_what_strangers_ask_is_not_at_the_expense_of_members(
+    searcher: Searcher, tmp_path: Path
+) -> None:
+    few = {"IMAGE_SEARCH_REQUESTS_PER_MINUTE": "5"}
+    with by_password(searcher, tmp_path, **few) as house:
+        for _ in range(120):
+            httpx.get(f"{house.address}/login/icon.svg")
+        assert httpx.get(f"{house.address}/login/icon.svg").status_code == 429
+        with house.client(house.cookie("mary")) as mary:
+            assert mary.get(f"{PREFIX}/you").status_code == 200

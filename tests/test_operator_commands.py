@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import httpx
 import pytest
@@ -284,6 +285,16 @@ def test_every_search_is_on_record_until_it_is_erased(house: Gated, searcher: Se
         if "searches" in path.parts
     )
     assert first["by"].encode() not in everything
+
+
+def test_no_search_is_off_the_record(house: Gated) -> None:
+    """However much of nothing is around the words."""
+    padded = f"olga's++own{'+' * 120_000}%1b[31m+question"  # longer than httpx sends
+    asked = Request(f"{house.address}{PREFIX}/search?text={padded}", headers=house.cookie("olga"))
+    with urlopen(asked) as answer:
+        assert answer.status == 200
+    words = "olga's own [31m question"
+    assert soon(lambda: words in {search["words"] for search in recorded()})
 
 
 def test_a_pseudonym_cannot_be_made_without_the_key(state: State, tmp_path: Path) -> None:

@@ -577,3 +577,26 @@ def test_a_form_that_does_not_arrive_is_waited_for_no_longer_than_that(
 ) -> None:
     answer = unfinished.recv(10_000)
     assert b" 408 " in answer.split(b"\r\n")[0]
+
+
+def test_a_session_that_was_signed_out_is_over_wherever_its_cookie_is(house: Gated) -> None:
+    with client(house.address) as mary:
+        copied = {"Cookie": f"{COOKIE}={cookie(sign_in(mary, 'mary')).value}"}
+        with client(house.address) as elsewhere:
+            other = {"Cookie": f"{COOKIE}={cookie(sign_in(elsewhere, 'mary')).value}"}
+        assert you(house.address, copied) == you(house.address, other) == 200
+        mary.post("/logout")
+    assert you(house.address, copied) == 401
+    assert you(house.address, other) == 200
+
+
+def test_a_stranger_locks_nobody_out_where_they_have_signed_in() -> None:
+    lock = Lock()
+    lock.forget("mary", "192.0.2.1")  # the right password was given there
+    for number in range(60):
+        lock.count("mary", f"198.51.100.{number % 12}")
+    assert lock.wait("Mary", "192.0.2.1") == 0
+    assert lock.wait("mary", "192.0.2.2") > 3_000
+    for _ in range(5):
+        lock.count("mary", "192.0.2.1")
+    assert lock.wait("mary", "192.0.2.1") > 0
