@@ -122,7 +122,8 @@ class Access:
 
     def visitor(self, session: Session) -> Visitor | None:
         """Who a session stands for, if they are let in at this moment."""
-        if self.allowed.taken_off(session.name):
+        begun = session.exp - settings().session_hours * 3600
+        if self.allowed.taken_off(session.name) or begun < self.allowed.since(session.name):
             return None
         if self.mode == "password":
             user = self.users.get(session.name)

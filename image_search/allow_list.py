@@ -1,5 +1,7 @@
 """The list of those who are let in by name: what the settings say, and changes to it since."""
 
+from datetime import datetime
+
 from image_search.errors import ConfigError
 from image_search.roles import Role, names_and_roles
 from image_search.settings import settings
@@ -28,6 +30,7 @@ class AllowList:
         self._set = {(name, False): role for name, role in people.items()}
         self._set |= {(name, True): role for name, role in orgs.items()}
         self._changes: dict[Key, Role | None] = {}
+        self._off: dict[str, float] = {}
 
     def role(self, name: str, org: bool = False) -> Role | None:
         """The role of a name on the list; None if it is not there."""
@@ -42,6 +45,11 @@ class AllowList:
     def taken_off(self, name: str) -> bool:
         """Whether somebody was let in no more, whatever else speaks for them."""
         return self.changes().get((name.lower(), False), Role.MEMBER) is None
+
+    def since(self, name: str) -> float:
+        """When somebody was last taken off (seconds since 1970); sessions from before are over."""
+        self.changes()
+        return self._off.get(name.lower(), 0.0)
 
     def is_known_as(self, name: str, sub: str) -> bool:
         """Whether an account of the Hub is the one that came first by a name on the list.
@@ -88,9 +96,17 @@ class AllowList:
         """What was changed since the settings were made; None for whoever was taken off."""
         if self._generation != self._state.generation:
             generation = self._state.generation
-            said = (record.said for record in self._state.records(KIND))
+            records = self._state.records(KIND)
+            self._off = {
+                record.said["name"]: datetime.fromisoformat(record.time).timestamp()
+                for record in records
+                if not record.said["role"] and not record.said["org"]
+            }
             self._changes = {
-                (s["name"], s["org"]): Role(s["role"]) if s["role"] else None for s in said
+                (record.said["name"], record.said["org"]): Role(record.said["role"])
+                if record.said["role"]
+                else None
+                for record in records
             }
             self._generation = generation
         return self._changes

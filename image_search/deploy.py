@@ -23,6 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
 from image_search import hub
+from image_search.allow_list import AllowList
 from image_search.deploy_checks import (
     SPACE_TOKEN,
     Account,
@@ -38,11 +39,14 @@ from image_search.deploy_checks import (
 )
 from image_search.errors import ConfigError, HubError
 from image_search.hub import PATIENCE, client, telling
-from image_search.roles import Role
+from image_search.roles import Role, names_and_roles
 from image_search.space import Space, look_at_space, page_of, told_address
 from image_search.space_files import space_files
+from image_search.state import State
 
 Visibility = Literal["private", "protected", "public"]
+
+CONTACT = "IMAGE_SEARCH_CONTACT"
 
 TOKEN, SECRET = "HF_TOKEN", "IMAGE_SEARCH_SECRET"
 """The secrets of a Space: what it reads and writes the Hub with, and what signs its sessions."""
@@ -63,7 +67,8 @@ class Wanted:
     """None: private if it is made, else as it is."""
     state: str = ""
     """The dataset that keeps what people add; empty: that of the Space, with `-state` behind."""
-    contact: str = ""
+    contact: str | None = None
+    """None: as it is."""
     model: str | None = None
 
 
@@ -102,6 +107,7 @@ class _Plan:
     """What was found, and what is to be changed."""
 
     state: str
+    state_exists: bool
     users: dict[str, Role]
     orgs: dict[str, Role]
     space: Space
@@ -134,6 +140,7 @@ def deploy(wanted: Wanted, space_token: str | None = None, dry_run: bool = False
         changes=[step.text for step in plan.steps],
         notes=[
             *plan.collection.notes,
+            *_about_changes(plan),
             *_about_visibility(wanted.space, visibility),
             *_about_token(plan, space_token),
         ],
@@ -162,15 +169,17 @@ def _plan(wanted: Wanted, space_token: str | None) -> _Plan:
     _check_audience(wanted, space)
     check_hardware(wanted.hardware)
     collection = find_collection(wanted.artifact, wanted.model, account)
-    steps = [] if check_state(state, account) else [_make_state(state, account)]
-    contact = " ".join(wanted.contact.split())
+    state_exists = check_state(state, account)
+    steps = [] if state_exists else [_make_state(state, account)]
+    kept = space.variables.get(CONTACT, "")
+    contact = kept if wanted.contact is None else " ".join(wanted.contact.split())
     variables = {
         "IMAGE_SEARCH_ACCESS": "huggingface",
         "IMAGE_SEARCH_ALLOW_USERS": _written(users),
         "IMAGE_SEARCH_ALLOW_ORGS": _written(orgs),
         "IMAGE_SEARCH_ARTIFACT": collection.artifact,
         "IMAGE_SEARCH_STATE": state,
-        "IMAGE_SEARCH_CONTACT": contact,
+        CONTACT: contact,
         "IMAGE_SEARCH_MODEL": wanted.model or "" if collection.by_hand else "",
     }
     steps += [
@@ -181,7 +190,7 @@ def _plan(wanted: Wanted, space_token: str | None) -> _Plan:
         *_open_up(wanted, space),
         *_set_hardware(wanted, space),
     ]
-    return _Plan(state, users, orgs, space, collection, steps)
+    return _Plan(state, state_exists, users, orgs, space, collection, steps)
 
 
 def _written(allowed: Mapping[str, Role]) -> str:
@@ -256,10 +265,19 @@ def _set_variables(name: str, space: Space, wanted: Mapping[str, str]) -> Iterat
     for key, value in wanted.items():
         if value and space.variables.get(key) != value:
             do = partial(client().add_space_variable, name, key, value)
-            yield Step(f"the variable {key} becomes {value}", do)
+            yield Step(f"the variable {key} becomes {value}{_dropped(key, space, value)}", do)
         elif not value and key in space.variables:
             do = partial(client().delete_space_variable, name, key)
             yield Step(f"the variable {key} is deleted", do)
+
+
+def _dropped(key: str, space: Space, value: str) -> str:
+    """Who is let in no more by another list."""
+    if not key.startswith("IMAGE_SEARCH_ALLOW_"):
+        return ""
+    former = names_and_roles(space.variables.get(key, ""))
+    gone = sorted(set(former) - set(names_and_roles(value)))
+    return f" (no longer let in: {', '.join(gone)})" if gone else ""
 
 
 def _set_secrets(name: str, space: Space, space_token: str | None) -> Iterator[Step]:
@@ -370,6 +388,25 @@ def _address(name: str, exists: bool) -> str:
             if told := told_address(client().space_info(name, timeout=PATIENCE)):
                 return told
     return f"https://{re.sub('[^a-z0-9]', '-', name.lower())}.hf.space"
+
+
+def _about_changes(plan: _Plan) -> list[str]:
+    """What `member add` and `member remove` have changed since: it counts more than a list here."""
+    if not plan.state_exists:
+        return []
+    notes = []
+    for (name, org), role in sorted(
+        AllowList(State.open(plan.state, make=False)).changes().items()
+    ):
+        listed = (plan.orgs if org else plan.users).get(name)
+        if role is None and listed:
+            notes.append(
+                f"{name} was taken off by `member remove` and stays out; `member add {name}` lets "
+                "them in again."
+            )
+        elif role is not None and role is not listed:
+            notes.append(f"{name} is let in as {role}, by `member add`.")
+    return notes
 
 
 def _about_visibility(space: str, visibility: str) -> list[str]:

@@ -54,7 +54,9 @@ def deploy(
             help="The private dataset for what people add. Default: the Space's name and -state.",
         ),
     ] = "",
-    contact: Annotated[str, typer.Option(help="Whom to ask to be let in.")] = "",
+    contact: Annotated[
+        str | None, typer.Option(help="Whom to ask to be let in. Default: as it is.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(

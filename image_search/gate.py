@@ -30,6 +30,16 @@ LIGHT = re.compile(rf"{PREFIX}/(thumbnails|pictures)/.+|/(ui|assets|static)/.+|/
 HERE = {"localhost", "127.0.0.1", "[::1]", ""}
 """What this machine calls itself."""
 
+FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
+"""What a proxy adds."""
+
+UNKNOWN_TOKEN = "This token is not known here, or has ended. "
+
+NOT_CHOSEN = (
+    "This is open to its own machine alone, under the name localhost or 127.0.0.1. For it to be "
+    "reached otherwise, whoever runs it has to set IMAGE_SEARCH_ACCESS and IMAGE_SEARCH_URL."
+)
+
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 REFUSED = 4401
@@ -71,7 +81,7 @@ class Gate:
     def _way(self, scope: Scope, visitor: Visitor | None) -> ASGIApp:
         """Who answers."""
         if self._misled(scope):
-            return problem(421, "This address is not one of this server's. Set IMAGE_SEARCH_URL.")
+            return problem(421, NOT_CHOSEN)
         if scope["path"] in self._open:
             return self._from_elsewhere(scope, visitor) or self.sign_in
         if visitor is None:
@@ -121,9 +131,11 @@ class Gate:
             shown = sign_in_pages.sign_in(self.access.mode, self.contact, _asked_for(scope))
             told: Response = page(shown, 401)
         else:
+            known = "" if _token(Headers(scope=scope)) is None else UNKNOWN_TOKEN
             told = problem(
                 401,
-                "Only those who are let in may see what is here. In a browser, sign in at /login; "
+                f"{known}Only those who are let in may see what is here. In a browser, sign in at "
+                "/login; "
                 "a program sends an API token: Authorization: Bearer TOKEN, or "
                 f"{TOKEN_HEADER}: TOKEN. {sign_in_pages.whom_to_ask(self.contact)}",
             )
@@ -133,12 +145,15 @@ class Gate:
     def _misled(self, scope: Scope) -> bool:
         """Whether a page of another site got here by a name of its own for this machine.
 
-        It could read what is open on this machine alone, as if it were this site's.
+        It could read what is open on this machine alone, as if it were this site's. So could
+        everybody through a proxy, if nobody has said that it is to be open.
         """
         if self.access.mode != "open" or not settings().on_loopback:
             return False
-        host = Headers(scope=scope).get("host", "")
-        return host not in HERE and _name(host) not in HERE | {_name(_ours())}
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        by_proxy = any(name in headers for name in FORWARDED) and settings().access is None
+        return by_proxy or (host not in HERE and _name(host) not in HERE)
 
     def _from_elsewhere(self, scope: Scope, visitor: Visitor | None) -> Response | None:
         """Another site may not have a visitor's browser change anything here, nor sign in."""

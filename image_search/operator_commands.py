@@ -6,13 +6,15 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import image_search
 from image_search.allow_list import AllowList
-from image_search.errors import StateError
+from image_search.errors import QueryError, StateError
+from image_search.repo import REPO
 from image_search.roles import Role, role_named
 from image_search.search_log import SearchLog
 from image_search.settings import settings
@@ -48,9 +50,10 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _state() -> Iterator[State]:
-    """The state of the settings."""
-    state = State.open()
+def _state(make: bool = False) -> Iterator[State]:
+    """The state of the settings; only a folder is made here: a dataset by who serves or deploys."""
+    on_hub = REPO.fullmatch(settings().state) and not Path(settings().state).exists()
+    state = State.open(make=make and not on_hub)
     try:
         yield state
     finally:
@@ -80,14 +83,19 @@ def suppress(
     """
     from image_search.near_copies import near_copies
 
-    with _state() as state:
+    with _state(make=True) as state:
         withdrawals = Withdrawals(state)
         searcher = image_search.open(artifact, withdrawn=frozenset())
-        for id in ids:
-            searcher.record(id)
+        unknown = [id for id in ids if searcher.artifact.catalogue.row(id) is None]
+        if unknown:
+            raise QueryError(
+                f"{searcher.artifact.files.name} has no picture “{unknown[0][:200]}”; nothing was "
+                "withdrawn. Is it the right collection (--artifact, IMAGE_SEARCH_ARTIFACT)?"
+            )
         copies = {hit.id: hit for id in ids for hit in near_copies(searcher, id)}
         _kept(state, withdrawals.suppress(ids, reason, _me()))
-        print(f"Withdrawn: {len(set(ids))}. `python -m image_search restore ID` brings one back.")
+        print(f"Withdrawn: {len(set(ids))} (in {state.name}).")
+        print("`python -m image_search restore ID` brings one back.")
         others = [hit for id, hit in copies.items() if id not in withdrawals]
         if others:
             print("These look like copies and are still there; look at them:")
@@ -101,7 +109,7 @@ def restore(
     """Show withdrawn pictures again."""
     with _state() as state:
         _kept(state, Withdrawals(state).restore(ids, _me()))
-    print(f"Shown again: {len(set(ids))}.")
+    print(f"Shown again: {len(set(ids))} (in {state.name}).")
 
 
 def withdrawn(as_json: AsJson = False) -> None:
@@ -148,9 +156,9 @@ def add_member(
             f"{name} has no password: make a line for the list of users with "
             f"`python -m image_search password {name}`"
         )
-    with _state() as state:
+    with _state(make=True) as state:
         _kept(state, AllowList(state).change(name, role_named(role), org, _me()))
-    print(f"{name} is let in as {role}.")
+    print(f"{name} is let in as {role} (in {state.name}).")
 
 
 @member.command("remove")
@@ -168,8 +176,10 @@ def remove_member(
             for one in Tokens(state).all().values()
             if one.counts and one.name.lower() == name.lower()
         ]
-    print(f"{name} is not let in any more.")
-    if not known:
+    if known:
+        print(f"{name} is not let in any more (in {state.name}).")
+    else:
+        print(f"Noted in {state.name}: {name} is not to be let in.")
         print(
             f"As far as this machine knows, {name} was on no list: is the name right? (The lists "
             "of a Space are in its variables, and an organisation brings its members.)"
@@ -216,11 +226,14 @@ def make_token(
     days: Annotated[int, typer.Option("--days", help="How long it holds.")] = 90,
 ) -> None:
     """Make an API token; it is printed once and kept only as a hash."""
-    with _state() as state:
+    with _state(make=True) as state:
         text, made, kept = Tokens(state).make(name, role_named(role), days)
         _kept(state, kept)
-    print(f"For {made.name}, a {made.role}, until {made.expires}. Send it as", file=sys.stderr)
-    print("  Authorization: Bearer TOKEN, or X-Image-Search-Token: TOKEN", file=sys.stderr)
+    print(
+        f"For {made.name}, as {made.role}, until {made.expires}; it counts within seconds. Send it "
+        "as\n  X-Image-Search-Token: TOKEN, or Authorization: Bearer TOKEN",
+        file=sys.stderr,
+    )
     print(text)
 
 
@@ -271,7 +284,9 @@ def erase_log(name: Annotated[str, typer.Argument(help="The member's name.")]) -
     with _state() as state:
         erased = state.erase(SearchLog(state).pseudonym(name))
         tokens = {one.name for one in Tokens(state).all().values()} - {name}
-    print(f"Erased: {erased:,} searches of {name}.")
+    print(f"Erased: {erased:,} searches of {name} (in {state.name}).")
+    if not erased:
+        print("None was on record under that name: is it right?")
     if tokens:
         print(
             "What is searched with a token is recorded under the token's own name. There are: "

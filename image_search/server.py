@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from image_search.access import Access, chosen_mode
+from image_search.allow_list import AllowList
 from image_search.answers import PREFIX, max_upload_bytes
 from image_search.api import create_api
 from image_search.errors import ConfigError
@@ -23,7 +24,7 @@ from image_search.readiness import Readiness
 from image_search.say import say
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
-from image_search.settings import ROOT, settings
+from image_search.settings import ROOT, settings, unknown_variables
 from image_search.shell import Shell
 from image_search.sign_in import SignIn, public_address
 from image_search.state import State
@@ -123,6 +124,9 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
+    if public_address():
+        print(f"Others reach it at {public_address()}.", flush=True)
+    print(_about(state), flush=True)
     config = uvicorn.Config(
         app,
         log_level="error",  # of what is no HTTP it would warn as often as somebody likes
@@ -141,10 +145,21 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     state.close()
 
 
+def _about(state: State) -> str:
+    """What there is by now, so that a wrong or an empty place is noticed."""
+    withdrawn, changes = len(Withdrawals(state)), len(AllowList(state).changes())
+    counts = f"{withdrawn:,} pictures withdrawn, {changes:,} changes of who is let in"
+    return (
+        f"What people add is kept in {state.name}: {counts if state.generation else 'nothing yet'}."
+    )
+
+
 def _warn(users: str) -> None:
     """Tell the operator what they might not have meant."""
     chosen = settings()
     mode = chosen_mode()
+    for name in unknown_variables():
+        say(f"warning: there is no setting {name}; the README lists them all.")
     if mode == "open" and not chosen.on_loopback:
         say("warning: everybody who can reach this address is let in (IMAGE_SEARCH_ACCESS=open).")
     if mode == "password" and not chosen.on_loopback and not public_address():

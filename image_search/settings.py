@@ -1,8 +1,10 @@
 """Every setting, its environment variable and its help: the only reader of the environment."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,19 +15,24 @@ ROOT = Path(__file__).resolve().parent.parent
 """The project's folder: assets/ and the demo's cache lie in it."""
 
 
+HERE = ("127.0.0.1", "::1", "localhost")
+"""What this machine calls itself."""
+
+PREFIX = "IMAGE_SEARCH_"
+
 Mode = Literal["open", "password", "huggingface"]
 """Who is let in: everybody, the users of a list, accounts of the Hub."""
 
 
 def _of_the_space(name: str) -> Any:
     """A variable that a Space of the Hub sets by itself, under the name it has there."""
-    return AliasChoices(f"IMAGE_SEARCH_{name}", name)
+    return AliasChoices(f"{PREFIX}{name}", name)
 
 
 class Settings(BaseSettings):
     """What an operator may set, each as IMAGE_SEARCH_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="IMAGE_SEARCH_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     space_id: str = Field(
         default="",
@@ -100,7 +107,8 @@ class Settings(BaseSettings):
     state: str = Field(
         default=str(ROOT / ".state"),
         description="Where is kept what people add (withdrawn pictures, who is let in, the "
-        "record of searches): a folder, or `user/name`, a private dataset of the Hub.",
+        "record of searches): a folder (one within this one as `./data/state`), or `user/name`, a "
+        "private dataset of the Hub.",
     )
     log_days: int = Field(
         default=90,
@@ -174,8 +182,9 @@ class Settings(BaseSettings):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether this machine alone can reach the page."""
-        return self.host in ("127.0.0.1", "::1", "localhost") and not self.on_space
+        """Whether this machine alone can reach the page, as far as the settings tell."""
+        here = self.host in HERE and urlsplit(self.url).hostname in (None, *HERE)
+        return here and not self.on_space
 
 
 @cache
@@ -185,16 +194,28 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = (
-            f"{_variable(str(e['loc'][0]))}{_shown(e)}: {e['msg'].lower()}."
+            f"{_variable(str(e['loc'][0]))}{_shown(e)}: {_reason(e)}."
             for e in error.errors()
             if e["type"] != "default_factory_not_called"
         )
         raise ConfigError(" ".join(lines)) from None
 
 
+def unknown_variables() -> list[str]:
+    """Variables that look like settings and are none: a slip of the pen is not noticed else."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _reason(error: Any) -> str:
+    if error["loc"][0] == "secret":
+        return "it needs 32 characters or more; `openssl rand -hex 32` makes one"
+    return str(error["msg"]).lower()
+
+
 def _variable(place: str) -> str:
     """The environment variable of a field, or of an alias, which is one already."""
-    return f"IMAGE_SEARCH_{place.upper()}" if place in Settings.model_fields else place
+    return f"{PREFIX}{place.upper()}" if place in Settings.model_fields else place
 
 
 def _shown(error: Any) -> str:

@@ -15,6 +15,7 @@ from image_search.access import Access, Session
 from image_search.api import problem
 from image_search.oauth import Hub, NotSignedInError
 from image_search.readiness import Readiness
+from image_search.say import say
 from image_search.settings import ROOT, settings
 from image_search.terms import Terms
 from image_search.throttle import Lock
@@ -134,6 +135,8 @@ class SignIn:
         if right and user:
             session = self.access.begin(user.name, self.access.fingerprint(user.hash))
         if session is None:
+            if self._lock.wait(name, address):
+                say(f"warning: too many wrong passwords for {name!r}, the last from {address}.")
             await sleep(delay)
             return self._page(request, WRONG, 401, name)
         self._lock.forget(name, address)
@@ -180,6 +183,7 @@ class SignIn:
             self.access.begin, account.name, account.sub, account.orgs
         )
         if session is None:
+            say(f"note: {account.name!r} signed in at the Hub, and is not let in.")
             return page(sign_in_pages.refused(account.name, self.contact, there), 403)
         return self._enter(session, there)
 
@@ -187,7 +191,9 @@ class SignIn:
 
     async def show_terms(self, request: Request) -> Response:
         visitor = request.state.visitor
-        return page(sign_in_pages.terms(self.terms.text, visitor.name, _next(request)))
+        return page(
+            sign_in_pages.terms(self.terms.text, visitor.name, self.contact, _next(request))
+        )
 
     async def accept_terms(self, request: Request) -> Response:
         await to_thread.run_sync(self.terms.accept, request.state.visitor.name)

@@ -59,8 +59,8 @@ class Store(Protocol):
     def log_every(self) -> float:
         """Seconds for which lines of the log are collected."""
 
-    def open(self) -> None:
-        """Make what is missing, and read all records."""
+    def open(self, make: bool) -> None:
+        """Make what is missing (StateError if not `make`), and read all records."""
 
     def read(self, until: float) -> None:
         """Have the memory learn what others added."""
@@ -105,15 +105,15 @@ class State:
         self._secret: bytes | None = None
 
     @classmethod
-    def open(cls, place: str | Path | None = None) -> "State":
+    def open(cls, place: str | Path | None = None, make: bool = True) -> "State":
         """The state at a folder or `user/name` (None: that of the settings), read.
 
-        What is missing is made. Raises StateError, HubError.
+        One that is missing is made, or not (`make`). Raises StateError, HubError.
         """
         place = settings().state if place is None else place
         memory = Memory(str(place))
         store = _store(place, memory)
-        store.open()
+        store.open(make)
         return cls(store, memory)
 
     @property

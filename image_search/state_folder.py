@@ -48,7 +48,16 @@ class Folder:
     def log_every(self) -> float:
         return EVERY
 
-    def open(self) -> None:
+    def open(self, make: bool) -> None:
+        if (self._folder / "manifest.json").exists():
+            raise StateError(
+                f"{self.name} is a built collection, which never changes. Set IMAGE_SEARCH_STATE "
+                "to a folder of its own."
+            )
+        if self._folder.exists() and not self._folder.is_dir():
+            raise StateError(f"{self.name} is a file. Set IMAGE_SEARCH_STATE to a folder.")
+        if not make:
+            self._check_there()
         with self._telling():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
@@ -57,11 +66,20 @@ class Folder:
                 pass  # it can be written: the lock is a file
             self._read_new()
 
+    def _check_there(self) -> None:
+        if not self._folder.is_dir():
+            raise StateError(
+                f"There is no state at {self.name}. Set IMAGE_SEARCH_STATE to where the server has "
+                "it, or put it back."
+            )
+
     def read(self, until: float) -> None:
+        self._check_there()
         with self._telling():
             self._read_new()
 
     def write(self, until: float) -> None:
+        self._check_there()  # a new one would hold nothing of what was there
         with self._telling(), self._locked(until):
             self._read_new()
             for name, lines in by_folder(self._memory.batch()).items():

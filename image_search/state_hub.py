@@ -129,10 +129,13 @@ class Dataset:
     def log_every(self) -> float:
         return LOG_EVERY
 
-    def open(self) -> None:
-        self._make_if_missing()
+    def open(self, make: bool) -> None:
+        try:
+            self._check_there(make)
+        except HubError as error:
+            raise HubError(f"{error} (If a folder is meant, write ./{self.name}.)") from None
         self._ask("GET", f"{self._api}/auth-check/write", None)
-        self._retried(None, self._check_strangers)
+        self._retried(None, lambda head: self._check_strangers(head, make))
         self._retried(None, lambda head: self._catch_up(head, None))
 
     def read(self, until: float) -> None:
@@ -192,13 +195,19 @@ class Dataset:
 
     # Reading
 
-    def _make_if_missing(self) -> None:
+    def _check_there(self, make: bool) -> None:
+        """Raise StateError if there is no such dataset, unless it may be made."""
         with telling(self.name):
             try:
                 client().dataset_info(self.name, expand=["sha"], timeout=PATIENCE)
             except GatedRepoError:
                 raise
             except RepositoryNotFoundError:
+                if not make:
+                    raise StateError(
+                        f"There is no state at {self.name}, or your token may not see it. Check "
+                        "IMAGE_SEARCH_STATE; a folder is written ./name/name."
+                    ) from None
                 client().create_repo(self.name, repo_type="dataset", private=True, exist_ok=True)
 
     def _look(self, until: float | None) -> str:
@@ -214,15 +223,15 @@ class Dataset:
             raise HubError(f"The Hub does not say what {self.name} holds. Try again in a while.")
         return str(told["sha"])
 
-    def _check_strangers(self, head: str) -> None:
-        """Raise StateError if it is something else; say in it what it is."""
+    def _check_strangers(self, head: str, make: bool) -> None:
+        """Raise StateError if it is something else; say in it what it is, if it may be made."""
         names = {entry["path"] for entry in self._list(head, "")}
         if strange := sorted(names - OWN):
             raise StateError(
                 f"{self.name} holds something else, for example {strange[0]}. Set "
                 "IMAGE_SEARCH_STATE to a dataset of its own: it is made if it does not exist."
             )
-        if README not in names:
+        if make and README not in names:
             self._commit(head, {README: ABOUT.encode()}, "What this is", None)
 
     def _catch_up(self, head: str, until: float | None) -> None:

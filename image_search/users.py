@@ -35,7 +35,10 @@ class Users:
     """All users there are now: a file that was changed counts from the next question on."""
 
     def __init__(self, text: str = "", path: Path | None = None) -> None:
-        """Raises ConfigError that names the first line that cannot be used."""
+        """Raises ConfigError that names the first line that cannot be used.
+
+        Later, of a file that was changed, only such lines are left out.
+        """
         self._fixed = _parsed(text, "IMAGE_SEARCH_USERS")
         self._path = path
         self._stamp: tuple[int, ...] | None = None
@@ -50,17 +53,21 @@ class Users:
     def all(self) -> dict[str, User]:
         """Every user there is now, by name in small letters."""
         if self._path is not None:
-            try:
-                stamp = _stamp(self._path)
-                if stamp != self._stamp:
-                    self._listed = _read(self._path)
-                    self._stamp = stamp
-            except ConfigError as error:
-                # Who was taken off must not stay in because of a slip elsewhere in the file.
-                if self._listed or self._stamp:
-                    say(f"error: {error} Until then none of its users is let in.")
-                self._listed, self._stamp = {}, None
+            stamp = _stamp(self._path)
+            if stamp != self._stamp:
+                self._read_again(self._path)
+                self._stamp = stamp
         return {**self._fixed, **self._listed}
+
+    def _read_again(self, path: Path) -> None:
+        bad: list[str] = []
+        try:
+            self._listed = _read(path, bad)
+        except ConfigError as error:
+            self._listed, bad = {}, [str(error)]
+        for line in bad:
+            say(f"error: {line} That line is left out." if self._listed else f"error: {line}")
+        say(f"{path} was read again: it lets in {len(self._listed):,}.")
 
     def slowest(self) -> str:
         """The hash that takes longest to compare with; empty if there is no user."""
@@ -106,21 +113,32 @@ def _nobodys(like: str) -> str:
     return PasswordHasher.from_parameters(parameters).hash(secrets.token_hex())
 
 
-def _read(path: Path) -> dict[str, User]:
+def _read(path: Path, bad: list[str] | None = None) -> dict[str, User]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}, the file of users, cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}, the file of users, is not text (UTF-8).") from None
-    return _parsed(text, str(path))
+    return _parsed(text, str(path), bad)
 
 
-def _parsed(text: str, place: str) -> dict[str, User]:
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    entries = [entry for line in lines for entry in line.split()]
-    users = (_user(entry, f"{place}, user {n}") for n, entry in enumerate(entries, start=1))
-    return {user.name.lower(): user for user in users}
+def _parsed(text: str, place: str, bad: list[str] | None = None) -> dict[str, User]:
+    """The users of a text. What cannot be used is told in `bad`; without it, by ConfigError."""
+    users: dict[str, User] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        for entry in "" if line.lstrip().startswith("#") else line.split():
+            try:
+                user = _user(entry, f"{place}, line {number}")
+            except ConfigError as error:
+                if bad is None:
+                    raise
+                bad.append(str(error))
+                continue
+            if user.name.lower() in users:
+                say(f"warning: {place}: {user.name} stands there twice; the last line counts.")
+            users[user.name.lower()] = user
+    return users
 
 
 def _user(entry: str, place: str) -> User:
@@ -136,12 +154,15 @@ def _user(entry: str, place: str) -> User:
         ) from None
     if not name:
         raise ConfigError(f"{place} has no name before its colon.")
-    return User(name, hashed, role_named(role) if role else Role.MEMBER)
+    try:
+        return User(name, hashed, role_named(role) if role else Role.MEMBER)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
-    except OSError as error:
-        raise ConfigError(f"{path}, the file of users, cannot be read: {error.strerror}.") from None
+    except OSError:
+        return ()
     return found.st_mtime_ns, found.st_size, found.st_ino

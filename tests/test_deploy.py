@@ -17,14 +17,17 @@ import yaml
 from hub_here import CLIENTS_OWN, hub_here, log_in
 from hub_standin import Exchange, Fault, HubStandin
 
+from image_search.allow_list import AllowList
 from image_search.deploy import Deployed, Wanted, deploy
 from image_search.deploy_command import deployed_text
 from image_search.errors import ArtifactError, ConfigError, HubError
 from image_search.manifest import MANIFEST
 from image_search.push import push
+from image_search.roles import Role
 from image_search.settings import ROOT
 from image_search.space import Space
 from image_search.space_files import MARKER
+from image_search.state import State
 
 pytestmark = CLIENTS_OWN
 
@@ -164,6 +167,31 @@ def test_another_list_changes_one_variable_and_signs_nobody_out(
     assert variables(hub)["IMAGE_SEARCH_ALLOW_USERS"] == "bob,carol:judge"
     assert done.changes == ["the variable IMAGE_SEARCH_ALLOW_USERS becomes bob,carol:judge"]
     assert secrets(hub) == before
+
+
+def test_what_was_changed_since_is_told(hub: HubStandin, version: str) -> None:
+    """By `member add` and `member remove`, which count more than the list of a deploy."""
+    deploy(wanted(users=["alice", "bob:curator"]))
+    state = State.open(f"{SPACE}-state", make=False)
+    allowed = AllowList(state)
+    allowed.change("bob", None, org=False, by="a test")
+    allowed.change("zed", Role.CURATOR, org=False, by="a test")
+    state.close()
+    told = deploy(wanted(users=["alice", "bob:curator"]))
+    assert told.changes == []
+    assert [note for note in told.notes if note.startswith(("bob", "zed"))] == [
+        "bob was taken off by `member remove` and stays out; `member add bob` lets them in again.",
+        "zed is let in as curator, by `member add`.",
+    ]
+
+
+def test_who_is_let_in_no_more_is_named_and_the_contact_stays(
+    hub: HubStandin, version: str
+) -> None:
+    deploy(wanted(users=["alice", "bob"], contact="ask@example.org"))
+    [change] = deploy(wanted(users=["alice"], contact=None)).changes
+    assert change == "the variable IMAGE_SEARCH_ALLOW_USERS becomes alice (no longer let in: bob)"
+    assert variables(hub)["IMAGE_SEARCH_CONTACT"] == "ask@example.org"
 
 
 def test_an_organisation_taken_off_the_list_goes_and_what_others_set_stays(
@@ -581,6 +609,8 @@ def test_stopped_by_ctrl_c_it_goes_on(hub: HubStandin, version: str, tmp_path: P
         env=hub.environment("owner", tmp_path / "home"),
         stderr=subprocess.PIPE,
         text=True,
+        # A test that runs in the background may have been told to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not any("/commit/" in x.path and SPACE in x.path for x in hub.log):
             assert process.poll() is None

@@ -77,13 +77,13 @@ def test_a_request_that_takes_long_to_answer_is_not_cut_off(address: str) -> Non
 
 def test_many_connections_are_dropped_without_a_word(address: str, said: Path) -> None:
     """Rather than that the program runs out of files, which asyncio would write down for ever."""
+    before = said.read_text()
     with ExitStack() as stack:
         for _ in range(FEW):
             stack.enter_context(connected(address))
         time.sleep(2)
-        assert "Too many open files" not in said.read_text()
     assert httpx.get(f"{address}/healthz", timeout=30).text == '{"status":"ok"}'
-    assert len(said.read_text().splitlines()) == 1
+    assert said.read_text() == before
 
 
 def test_nobody_fills_the_log(address: str, said: Path) -> None:

@@ -516,7 +516,9 @@ def test_two_processes_that_start_at_once_have_one_secret(folder: Path) -> None:
 def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file/deeper"):
-        with pytest.raises(StateError, match=r"cannot be kept in .*file.*: (File exi|Not a dir)"):
+        with pytest.raises(
+            StateError, match=r"file is a file\. Set|cannot be kept in .*file.*: Not a dir"
+        ):
             State.open(place)
 
 
@@ -978,3 +980,34 @@ def test_no_file_and_no_commit_gets_large(hub: HubStandin, monkeypatch: pytest.M
     assert max(sizes) < 3_000 + 1_000
     assert len(sizes) >= 3
     assert numbers(State.open(REPO)) == list(range(100))
+
+
+def test_a_folder_that_is_gone_is_told_and_not_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new one would hold nothing of what was there; put back, it has all."""
+    state = State.open(tmp_path / "state")
+    assert state.add("suppression", picture="a")
+    (tmp_path / "state").rename(tmp_path / "moved")
+    assert not state.add("suppression", picture="b")
+    assert len(state.records("suppression")) == 2
+    assert "There is no state at" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+    (tmp_path / "moved").rename(tmp_path / "state")
+    state.close()
+    with_all = State.open(tmp_path / "state")
+    assert [record.said["picture"] for record in with_all.records("suppression")] == ["a", "b"]
+    with_all.close()
+
+
+def test_a_built_collection_is_no_place_for_it(built: Path) -> None:
+    with pytest.raises(StateError, match="is a built collection"):
+        State.open(built)
+
+
+def test_one_that_is_not_to_be_made_is_not(tmp_path: Path, hub: HubStandin) -> None:
+    with pytest.raises(StateError, match="There is no state at"):
+        State.open(tmp_path / "none", make=False)
+    with pytest.raises(StateError, match="There is no state at alice/none"):
+        State.open("alice/none", make=False)
+    assert not (tmp_path / "none").exists()

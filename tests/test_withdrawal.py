@@ -171,7 +171,7 @@ def test_the_command_knows_the_collections_pictures(built: Path, tmp_path: Path)
     with environment(**settings):
         wrong = run("suppress", RED, "nothing.png", "--reason", "a slip")
         assert wrong.returncode == 1
-        assert wrong.stderr == "error: This collection has no picture “nothing.png”.\n"
+        assert wrong.stderr.startswith(f"error: {built} has no picture “nothing.png”; nothing was ")
         assert run("withdrawn", "--json").stdout.strip() == "[]"
         assert run("suppress", RED).returncode == 2
         assert run("restore", RED).stderr == f"error: The picture “{RED}” is not withdrawn.\n"

@@ -5,6 +5,7 @@ import { Field } from "./field.js";
 import { Grid } from "./grid.js";
 import { Panel } from "./panel.js";
 import * as questions from "./question.js";
+import { Withdrawn } from "./withdrawal.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
@@ -42,8 +43,9 @@ class Page {
       step: (by) => this.#step(by),
       like: (picture) => this.ask({ ...questions.NOTHING, like: [picture.id] }, { move: true }),
       link: (picture) => this.#linkTo(picture),
-      withdrawn: (ids, kept) => this.#withdrawn(ids, kept),
+      withdrawn: (ids, how) => this.#withdrawn(ids, how),
     });
+    this.withdrawn = new Withdrawn(this.part("withdrawn"), () => this.#refresh());
     this.part("more").addEventListener("click", () => this.#more());
     const near = { rootMargin: "1500px" };
     new IntersectionObserver(([at]) => at.isIntersecting && this.#more(), near).observe(
@@ -240,7 +242,7 @@ class Page {
   }
 
   /** Some pictures were withdrawn: they leave the page, and can be brought back from here. */
-  async #withdrawn(ids, kept) {
+  #withdrawn(ids, how) {
     this.kept.clear();
     const gone = new Set(ids);
     const { pictures } = this.shown;
@@ -252,14 +254,26 @@ class Page {
     questions.forget();
     this.#showCount();
     this.#showEnd();
-    this.part("status").prepend(this.#undo(ids, kept));
+    this.withdrawn.show();
+    this.part("status").append(this.#undo(ids, how));
     this.part("status").focus({ preventScroll: true });
+    this.part("said").scrollIntoView({ block: "nearest" });
   }
 
-  #undo(ids, kept) {
+  /** What is withdrawn is other than before: ask again for what is shown. */
+  async #refresh() {
+    this.kept.clear();
+    questions.forget();
+    this.#showCount();
+    const found = await this.#find(this.question);
+    if (found) this.#show(this.question, found);
+  }
+
+  #undo(ids, { kept, left }) {
     const count = ids.length === 1 ? "The picture was" : `${ids.length} pictures were`;
     const later = kept ? "" : " It could not be written down yet; that is tried again.";
-    const line = paragraph(`${count} withdrawn.${later} `);
+    const copies = left ? ` Pictures that look like copies and are still there: ${left}.` : "";
+    const line = paragraph(`${count} withdrawn.${later}${copies} `);
     line.className = "done";
     const undo = document.createElement("button");
     undo.type = "button";
@@ -268,11 +282,8 @@ class Page {
       undo.disabled = true;
       try {
         for (const id of ids) await questions.restore(id);
-        this.kept.clear();
-        questions.forget();
-        this.#showCount();
-        const found = await this.#find(this.question);
-        if (found) this.#show(this.question, found);
+        this.withdrawn.show();
+        await this.#refresh();
       } catch (error) {
         if (!(error instanceof questions.Problem)) throw error;
         undo.disabled = false;
@@ -359,9 +370,11 @@ function quoted(text) {
 
 /** Say who is signed in, where people sign in. */
 async function showYou() {
-  const { name } = await questions.you().catch(() => ({ name: "" }));
+  const { name, role } = await questions.you().catch(() => ({ name: "" }));
   const line = document.getElementById("you");
-  if (line && name) line.querySelector("strong").textContent = name;
+  if (!line || !name) return;
+  line.querySelector("strong").textContent = name;
+  if (role !== "member") line.querySelector("strong").after(` (${role})`);
 }
 
 /** Gradio's tab that holds an element, brought to the front if another one is. */

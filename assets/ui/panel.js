@@ -8,14 +8,14 @@ const HTTP = /^https?:\/\//i;
 const FIRST = ["rights", "credit", "source_url"]; // roles that come before the other fields
 
 export class Panel {
-  /** `on` has the functions close, step(by), like(picture), link(picture), withdrawn(ids, kept). */
+  /** `on` has the functions close, step(by), like(picture), link(picture), withdrawn(ids, how). */
   constructor(dialog, on) {
     this.dialog = dialog;
     this.root = dialog.closest("#image-search"); // makes room for the panel
     this.on = on;
     this.part = (id) => dialog.querySelector(`#${id}`);
     this.withdrawal = new Withdrawal(dialog, {
-      done: (ids, kept) => on.withdrawn(ids, kept),
+      done: (ids, how) => on.withdrawn(ids, how),
       trouble: (text) => (this.part("panel-trouble").textContent = text),
     });
     this.part("close").addEventListener("click", () => on.close());

@@ -73,6 +73,7 @@ export function forget() {
 
 export const you = once(() => get("you"));
 export const nearCopies = (id) => get(`near-copies/${encodeURIComponent(id)}`);
+export const withdrawn = () => get("withdrawals");
 export const withdraw = (ids, reason) => post("withdrawals", { ids, reason });
 export const restore = (id) =>
   get(`withdrawals/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -1,8 +1,10 @@
-// What a curator can do with the picture in the panel: withdraw it, and its copies.
+// What a curator does: withdraw the picture in the panel, and its copies; bring pictures back.
 
 import * as questions from "./question.js";
 
 export class Withdrawal {
+  #copies = 0;
+
   /** `on` has the functions done(ids) and trouble(text). */
   constructor(dialog, on) {
     this.on = on;
@@ -11,10 +13,7 @@ export class Withdrawal {
     this.part("withdraw").addEventListener("click", () => this.#toggle(this.#isShut));
     this.part("withdraw-not").addEventListener("click", () => this.#toggle(false));
     this.part("withdrawal").addEventListener("submit", (event) => this.#withdraw(event));
-    questions.you().then(
-      ({ role }) => (this.part("withdraw").hidden = !["curator", "operator"].includes(role)),
-      () => {},
-    );
+    mayWithdraw().then((may) => (this.part("withdraw").hidden = !may));
   }
 
   /** Another picture is in the panel. */
@@ -41,6 +40,7 @@ export class Withdrawal {
     const { pictures } = await questions.nearCopies(picture.id).catch(() => ({ pictures: [] }));
     if (picture !== this.picture) return;
     this.part("copies").querySelector("ul").replaceChildren(...pictures.map(choice));
+    this.#copies = pictures.length;
     this.part("copies").hidden = !pictures.length;
   }
 
@@ -48,10 +48,11 @@ export class Withdrawal {
     event.preventDefault();
     const chosen = this.part("copies").querySelectorAll("input:checked");
     const ids = [this.picture.id, ...[...chosen].map((input) => input.value)];
+    const left = this.part("copies").hidden ? 0 : this.#copies - chosen.length;
     this.part("withdraw-now").disabled = true;
     try {
       const { kept } = await questions.withdraw(ids, this.part("reason").value);
-      this.on.done(ids, kept);
+      this.on.done(ids, { kept, left });
     } catch (error) {
       if (!(error instanceof questions.Problem)) throw error;
       this.on.trouble(error.message);
@@ -61,18 +62,76 @@ export class Withdrawal {
   }
 }
 
+/** The list of what is withdrawn; `onBack()` is called when a picture was brought back. */
+export class Withdrawn {
+  constructor(details, onBack) {
+    this.details = details;
+    this.onBack = onBack;
+    mayWithdraw().then((may) => (details.hidden = !may));
+    details.addEventListener("toggle", () => details.open && this.show());
+  }
+
+  /** Show what is withdrawn now, if the list is open. */
+  async show() {
+    if (!this.details.open) return;
+    const listed = await questions.withdrawn().catch(() => []);
+    const none = document.createElement("li");
+    none.textContent = "None.";
+    this.details.querySelector("ul").replaceChildren(
+      ...(listed.length ? listed.map((one) => this.#line(one)) : [none]),
+    );
+  }
+
+  #line({ id, reason, by, time }) {
+    const line = document.createElement("li");
+    const name = document.createElement("strong");
+    name.textContent = id;
+    const said = document.createElement("span");
+    said.textContent = `${reason} (${by}, ${new Date(time).toLocaleDateString("en-GB")})`;
+    const back = document.createElement("button");
+    back.type = "button";
+    back.textContent = "Bring back";
+    back.setAttribute("aria-label", `Bring back ${id}`);
+    back.addEventListener("click", async () => {
+      back.disabled = true;
+      try {
+        await questions.restore(id);
+        this.onBack();
+        await this.show();
+      } catch (error) {
+        if (!(error instanceof questions.Problem)) throw error;
+        said.textContent = error.message;
+      }
+    });
+    line.append(name, said, back);
+    return line;
+  }
+}
+
+/** Whether whoever has signed in is one who withdraws pictures. */
+const mayWithdraw = () =>
+  questions.you().then(
+    ({ role }) => ["curator", "operator"].includes(role),
+    () => false,
+  );
+
 /** A picture that may be withdrawn too; nothing is chosen beforehand. */
 function choice(picture) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = picture.picture;
+  link.target = "_blank";
+  link.rel = "noopener";
+  link.title = "Open the picture by itself";
+  const image = new Image();
+  image.src = picture.thumbnail;
+  image.alt = picture.title;
+  link.append(image);
   const label = document.createElement("label");
   const input = document.createElement("input");
   input.type = "checkbox";
   input.value = picture.id;
-  const image = new Image();
-  image.src = picture.thumbnail;
-  image.alt = picture.title;
-  image.title = picture.title;
-  label.append(input, image);
-  const item = document.createElement("li");
-  item.append(label);
+  label.append(input, picture.title);
+  item.append(link, label);
   return item;
 }

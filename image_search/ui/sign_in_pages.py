@@ -52,14 +52,15 @@ def signed_out() -> str:
     return _page("You are signed out", f"<p>Close the window, or:</p>{_back('/')}")
 
 
-def terms(text: str, name: str, next: str) -> str:
+def terms(text: str, name: str, contact: str, next: str) -> str:
     """The terms of use, to be accepted."""
+    asking = f" Questions: {escape(contact)}." if contact else ""
     return _page(
         "Before you search",
         f"{text}<form method=post action='/terms?next={_quoted(next)}'>"
         f"<button class=main>I have read this and accept it</button></form>"
         f"<p class=quiet>You are signed in as {escape(name)}. It is kept that you accepted, and "
-        "when. Not now? <a href='/logout'>Sign out</a></p>",
+        f"when.{asking} Not now? <a href='/logout'>Sign out</a></p>",
         wide=True,
     )
 

@@ -75,6 +75,7 @@ def test_a_member_is_offered_no_withdrawal(as_member: Any) -> None:
         expect(page.locator("#like")).to_be_visible()
         expect(page.locator("#you strong")).to_have_text("mary")
         expect(page.locator("#withdraw")).to_be_hidden()
+        expect(page.locator("#withdrawn")).to_be_hidden()
 
 
 @pytest.mark.parametrize("view", ["wide", "phone"])
@@ -102,11 +103,14 @@ def test_a_curator_withdraws_a_picture_with_its_copy_and_brings_both_back(
         assert "picture=" not in page.url
         page.reload()
         expect(page.locator("#grid li")).to_have_count(2)
-        with house.client(house.cookie("carl")) as carl:
-            listed = carl.get("/api/v1/withdrawals").json()
-            assert {one["id"] for one in listed} == {"house.png", "small house.png"}
-            for one in listed:
-                carl.delete(f"/api/v1/withdrawals/{one['id']}")
+        page.get_by_text("Withdrawn pictures").click()
+        lines = page.locator("#withdrawn li")
+        expect(lines).to_have_count(2)
+        expect(lines.first).to_contain_text("rights unclear (carl, ")
+        for name in ("house.png", "small house.png"):
+            page.get_by_role("button", name=f"Bring back {name}", exact=True).click()
+        expect(lines).to_have_text(["None."])
+        expect(page.locator("#grid li")).to_have_count(4)
 
 
 def test_what_was_withdrawn_by_mistake_is_brought_back_from_the_page(as_member: Any) -> None:
