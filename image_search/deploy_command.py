@@ -1,7 +1,6 @@
 """The command `deploy`: what is typed, and what is said about it."""
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,6 +74,7 @@ def deploy(
     """
     from image_search.deploy import Wanted
     from image_search.deploy import deploy as deploy_
+    from image_search.settings import settings
 
     wanted = Wanted(
         space=space,
@@ -87,8 +87,9 @@ def deploy(
         contact=contact,
         model=model,
     )
+    token = settings().space_token
     try:
-        deployed = deploy_(wanted, os.environ.get("SPACE_TOKEN"), dry_run)
+        deployed = deploy_(wanted, token.get_secret_value() if token else None, dry_run)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)
         raise

@@ -25,7 +25,7 @@ Mode = Literal["open", "password", "huggingface"]
 
 
 def _of_the_space(name: str) -> Any:
-    """A variable that a Space of the Hub sets by itself, under the name it has there."""
+    """A variable of the Hub's world, also under the name that it has there."""
     return AliasChoices(f"{PREFIX}{name}", name)
 
 
@@ -144,6 +144,12 @@ class Settings(BaseSettings):
         validation_alias=_of_the_space("OAUTH_SCOPES"),
         description="For `huggingface`: what is asked of the Hub about who signs in.",
     )
+    space_token: SecretStr | None = Field(
+        default=None,
+        validation_alias=_of_the_space("SPACE_TOKEN"),
+        description="For `deploy`: a token of the Hub made for the Space, which it gets instead of "
+        "your own.",
+    )
     host: str = Field(
         default_factory=lambda known: "0.0.0.0" if known["space_id"] else "127.0.0.1",
         description="The address to listen on. Unset: this machine alone; on a Space, all.",
@@ -220,5 +226,5 @@ def _variable(place: str) -> str:
 
 def _shown(error: Any) -> str:
     """What was given, unless nobody but the operator may know it."""
-    secret = any(word in str(error["loc"][0]).lower() for word in ("secret", "users"))
+    secret = any(word in str(error["loc"][0]).lower() for word in ("secret", "users", "token"))
     return "" if secret else f" is {error['input']!r}"
