@@ -29,8 +29,9 @@ from image_search.extra import Extra, write_extra
 from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
 from image_search.kept import link
 from image_search.manifest import CollectionInfo, Manifest
-from image_search.parts import DATA, THUMBNAILS, Recipe, Told, read_told, read_vectors, to_disk
+from image_search.parts import DATA, THUMBNAILS, Recipe, Told, read_told, read_vectors
 from image_search.progress import Stopwatch
+from image_search.to_disk import to_disk
 
 Options = dict[str, str | int | bool | None]
 

@@ -23,6 +23,7 @@ from image_search import operator_commands
 from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.errors import ImageSearchError, PictureError, QueryError
+from image_search.options import AsJson, Collection
 
 if TYPE_CHECKING:
     from image_search.push import Pushed
@@ -37,15 +38,6 @@ app = typer.Typer(
 STOPPED = 130
 """The exit code that shells expect after Ctrl+C."""
 
-Collection = Annotated[
-    str | None,
-    typer.Option(
-        "--artifact",
-        "-a",
-        help="The built collection: a folder, or user/name@revision of the Hub. Default: the "
-        "setting IMAGE_SEARCH_ARTIFACT, else the demo.",
-    ),
-]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -53,7 +45,6 @@ Model = Annotated[
         help="Only for a dataset made by hand: what made its embeddings, such as clip-ViT-B-32.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def run(command: Callable[[], Any]) -> None:

@@ -14,6 +14,7 @@ import typer
 import image_search
 from image_search.allow_list import AllowList
 from image_search.errors import QueryError, StateError
+from image_search.options import AsJson, Collection
 from image_search.repo import REPO
 from image_search.roles import Role, role_named
 from image_search.search_log import SearchLog
@@ -24,16 +25,6 @@ from image_search.tokens import Tokens
 from image_search.users import Users, line
 from image_search.withdrawal import Withdrawals
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Artifact = Annotated[
-    str | None,
-    typer.Option(
-        "--artifact",
-        "-a",
-        help="The built collection: a folder, or user/name@revision of the Hub. Default: the "
-        "setting IMAGE_SEARCH_ARTIFACT, else the demo.",
-    ),
-]
 RoleName = Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}.")]
 
 member = typer.Typer(help="Who is let in: changes count at once, without a restart.")
@@ -75,7 +66,7 @@ def _me() -> str:
 def suppress(
     ids: Annotated[list[str], typer.Argument(help="Ids of pictures, as results show them.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; for those who come after you.")],
-    artifact: Artifact = None,
+    artifact: Collection = None,
 ) -> None:
     """Withdraw pictures: they are nowhere to be found any more, within seconds.
 

@@ -10,7 +10,6 @@ picture that is added or removed changes the part it lies in and leaves the othe
 
 import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from image_search.collection import Collection, Reject
 from image_search.encoder import Preprocessing, Vectors
 from image_search.manifest import FORMAT_VERSION, ROW_GROUP, file_info
 from image_search.prepare import VERSION, Resizer
+from image_search.to_disk import to_disk
 
 SIZE = 1000
 """Pictures of a part, about; of a build that is killed so many are done again, twice as many at
@@ -302,12 +302,3 @@ def read_vectors(parts: Sequence[Path], dim: int) -> Iterator[Vectors]:
         column = pq.read_table(part / DATA, columns=["embeddings"]).column("embeddings")
         for chunk in column.chunks:
             yield chunk.flatten().to_numpy().reshape(-1, dim)
-
-
-def to_disk(path: Path) -> None:
-    """Have a file or folder written for good, so that a rename after it means that it is whole."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

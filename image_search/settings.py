@@ -120,8 +120,8 @@ class Settings(BaseSettings):
         default=300,
         ge=1,
         description="How much one member, or a visitor who has not signed in, may ask in a minute; "
-        "one address ten times as much. A picture or file of the page counts a twentieth. Not "
-        "counted where `open` is for this machine alone.",
+        "the members at one address together ten times as much. A picture or file of the page "
+        "counts a twentieth. Not counted where `open` is for this machine alone.",
     )
     openid_provider_url: str = Field(
         default="https://huggingface.co",

@@ -5,7 +5,8 @@ JSON object a line. Both places are laid out alike, so one can be copied to the 
 
     records/*.jsonl                 read by all, all the time
     searches/YYYY-MM-DD/*.jsonl     the log, by day in UTC; read only when it is asked for
-    secret                          what sessions are signed with
+    secret                          makes the pseudonyms of the log; signs sessions where the
+                                    operator gave nothing else for that
 
 A `Memory` is what this process knows and has yet to write, a `Store` is the place, and `State` has
 the one written into the other, and read from there.

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from image_search.errors import StateError
 from image_search.state_memory import RECORDS, Memory, by_folder
+from image_search.to_disk import to_disk
 
 EVERY = 2
 """Seconds after which the folder is looked at again: a listing of a few names."""
@@ -197,7 +198,7 @@ def _append(path: Path, data: bytes) -> None:
         os.close(file)
     if new:
         for folder in (path.parent, path.parent.parent):
-            _sync(folder)
+            to_disk(folder)
 
 
 def _write(file: int, data: bytes) -> None:
@@ -219,16 +220,7 @@ def _replace(path: Path, data: bytes) -> None:
     finally:
         os.close(file)
     part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    to_disk(path.parent)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -17,7 +17,7 @@ SHARE = 20
 """A picture, or a file of the page, counts this part of a question: a page of results shows 60."""
 
 ADDRESS = 10
-"""An address may ask so many times as much as a member: a reading room shares one."""
+"""The members at one address may ask so many times as much together: a reading room shares one."""
 
 
 class Throttle:
