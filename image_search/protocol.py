@@ -2,8 +2,10 @@
 
 import asyncio
 import resource
+import socket
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from image_search.api import problem
@@ -21,6 +23,24 @@ SPARE = 200
 MOST_CONNECTIONS = max(50, min(1_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE))
 """Connections at a time. Above what a process may open, asyncio would try again and again, and
 write down each time that it failed."""
+
+AT_A_TURN = SPARE // 8
+"""Connections that asyncio takes before it looks at any of them. It meets those that are too many
+four turns after it took them, so that up to four times as many are open beyond
+MOST_CONNECTIONS."""
+
+QUEUE = 1_024
+"""Connections that wait in the kernel for their turn. Where it is full, a browser knocks again only
+a second later."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn's own, which takes as many connections at a turn as may wait for one."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)
 
 
 class Protocol(H11Protocol):

@@ -19,7 +19,7 @@ from image_search.api import create_api
 from image_search.errors import ConfigError
 from image_search.gate import Gate
 from image_search.headers import Headers
-from image_search.protocol import LONGEST_HEAD, Protocol
+from image_search.protocol import AT_A_TURN, LONGEST_HEAD, Protocol, Server
 from image_search.readiness import Readiness
 from image_search.say import say
 from image_search.search import Searcher
@@ -131,6 +131,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
         app,
         log_level="error",  # of what is no HTTP it would warn as often as somebody likes
         http=Protocol,
+        backlog=AT_A_TURN,
         h11_max_incomplete_event_size=LONGEST_HEAD,
         timeout_graceful_shutdown=LAST_ANSWERS,
         # Whose address it is, is believed of nobody but a proxy that is known to be there: else
@@ -140,7 +141,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     )
     searcher.artifact.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     searcher.artifact.close()
     state.close()
 

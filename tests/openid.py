@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -75,4 +76,5 @@ def running(artifact: Path, said: Path) -> Iterator[str]:
             assert found, f"app.py did not start; it said {said.read_text()!r}"
             yield found[1]
         finally:
+            process.send_signal(signal.SIGCONT)  # where a test stopped it
             process.terminate()

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from openid import running
 
@@ -38,9 +40,22 @@ def address(searcher: Searcher, said: Path) -> Iterator[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, former)
 
 
-def connected(address: str) -> socket.socket:
+def place(address: str) -> tuple[str, int]:
     host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=60)
+    return host, int(port)
+
+
+def connected(address: str) -> socket.socket:
+    return socket.create_connection(place(address), timeout=60)
+
+
+def listening(address: str) -> int:
+    """The process that serves there."""
+    port = place(address)[1]
+    for child in psutil.Process().children():
+        if any(c.laddr.port == port and c.status == "LISTEN" for c in child.net_connections()):
+            return child.pid
+    raise AssertionError(f"nobody of ours listens at {address}")
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -78,10 +93,17 @@ def test_a_request_that_takes_long_to_answer_is_not_cut_off(address: str) -> Non
 def test_many_connections_are_dropped_without_a_word(address: str, said: Path) -> None:
     """Rather than that the program runs out of files, which asyncio would write down for ever."""
     before = said.read_text()
+    server = listening(address)
     with ExitStack() as stack:
-        for _ in range(FEW):
-            stack.enter_context(connected(address))
+        os.kill(server, signal.SIGSTOP)  # as busy as can be: all come at once
+        for _ in range(2 * FEW):
+            connection = stack.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(place(address))
+        os.kill(server, signal.SIGCONT)
         time.sleep(2)
+        for _ in range(FEW):  # and one after the other
+            stack.enter_context(connected(address))
     assert httpx.get(f"{address}/healthz", timeout=30).text == '{"status":"ok"}'
     assert said.read_text() == before
 
