@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from image_search import images
+from image_search.engine.connection import is_installed as can_ask
 from image_search.errors import PictureError, QueryError
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
 from image_search.results import Hit, Record, Results
@@ -84,6 +85,31 @@ class Model(BaseModel):
     notice: str | None
 
 
+class AskedTable(BaseModel):
+    """A table beside the pictures that can be asked; `columns` begins with the one that is asked
+    unless another is named."""
+
+    name: str
+    rows: int
+    columns: list[str]
+
+
+class Counted(BaseModel):
+    """An id or a value, and in how many rows it stands."""
+
+    value: str
+    count: int
+
+
+class Counts(BaseModel):
+    """Of the pictures that were named, or of the values of a column, most first."""
+
+    table: str
+    column: str
+    counts: list[Counted]
+    artifact_version: str
+
+
 class Limits(BaseModel):
     """What a question may be: characters of words; bytes and pixels of a picture; ids of `like`;
     pictures of one answer, and of all together."""
@@ -106,6 +132,7 @@ class Collection(CollectionInfo):
     index: IndexInfo
     no_match: NoMatch
     fields: list[FieldInfo]
+    tables: list[AskedTable]
     rejects: dict[str, int]
     limits: Limits
 
@@ -190,6 +217,7 @@ def describe(searcher: Searcher) -> Collection:
         index=manifest.index,
         no_match=manifest.no_match,
         fields=[FieldInfo(**vars(field)) for field in manifest.fields],
+        tables=_tables(searcher),
         rejects=manifest.rejects,
         limits=Limits(
             characters=MAX_CHARACTERS,
@@ -200,6 +228,33 @@ def describe(searcher: Searcher) -> Collection:
             total=MAX_RESULTS,
         ),
     )
+
+
+def counts(searcher: Searcher, table: str, ids: list[str]) -> Counts:
+    """In how many rows of a table each picture stands. Raises QueryError, NotFoundError."""
+    found = [Counted(**vars(one)) for one in searcher.counts(table, ids)]
+    key = searcher.questions.tables[table].key
+    return Counts(table=table, column=key, counts=found, artifact_version=searcher.artifact.version)
+
+
+def top(searcher: Searcher, table: str, id: str, column: str | None, k: int) -> Counts:
+    """The values that stand most often with a picture. Raises QueryError, NotFoundError."""
+    found = [Counted(**vars(one)) for one in searcher.top(table, id, column, k)]
+    column = column or searcher.questions.tables[table].columns[0]
+    return Counts(
+        table=table, column=column, counts=found, artifact_version=searcher.artifact.version
+    )
+
+
+def _tables(searcher: Searcher) -> list[AskedTable]:
+    """Those that can be asked: none where what asks them is not installed."""
+    if not searcher.artifact.manifest.tables or not can_ask():
+        return []
+    rows = {info.name: info.rows for info in searcher.artifact.manifest.tables}
+    return [
+        AskedTable(name=name, rows=rows[name], columns=list(asked.columns))
+        for name, asked in searcher.questions.tables.items()
+    ]
 
 
 def max_upload_bytes() -> int:

@@ -28,14 +28,24 @@ from image_search.answers import (
     MAX_PAGE,
     PREFIX,
     Collection,
+    Counts,
     Overview,
     PictureHit,
     PictureRecord,
     SearchAnswer,
 )
-from image_search.errors import ArtifactError, EncoderError, HubError, NotFoundError, QueryError
+from image_search.errors import (
+    ArtifactError,
+    ConfigError,
+    EncoderError,
+    EngineError,
+    HubError,
+    NotFoundError,
+    QueryError,
+)
 from image_search.near_copies import near_copies
 from image_search.roles import Role
+from image_search.say import say
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
@@ -73,6 +83,13 @@ Like = Annotated[
         default_factory=list,
         description="Ids of pictures of this collection to look for, up to 20.",
     ),
+]
+Ids = Annotated[
+    list[str], Query(min_length=1, max_length=MAX_PAGE, description="Ids of pictures, up to 200.")
+]
+TopSize = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many values.")]
+Column = Annotated[
+    str | None, Query(description="A column of the table; default: the first that it lists.")
 ]
 PageSize = Annotated[
     int | None,
@@ -192,6 +209,16 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         """Pictures that stand for the whole collection, chosen when it was built."""
         return answers.overview(searcher, base_of(request))
 
+    @api.get("/tables/{table}/counts")
+    def counts(table: str, id: Ids) -> Counts:
+        """In how many rows of a table beside the pictures each picture stands, most first."""
+        return answers.counts(searcher, table, id)
+
+    @api.get("/tables/{table}/top/{id:path}")
+    def top(table: str, id: str, k: TopSize = 5, column: Column = None) -> Counts:
+        """The values that stand most often with a picture in such a table, most first."""
+        return answers.top(searcher, table, id, column, k)
+
     @api.get("/records/{id:path}")
     def record(request: Request, id: str) -> PictureRecord:
         """One picture and all that is known of it."""
@@ -283,6 +310,18 @@ def _tell_problems(api: FastAPI) -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return problem(503, answers.OUT_OF_ORDER)
 
+    @api.exception_handler(ConfigError)
+    def not_installed(request: Request, error: ConfigError) -> Response:
+        say(f"error: {error}")
+        return problem(501, "The tables beside the pictures cannot be asked here.")
+
+    @api.exception_handler(EngineError)
+    def without_database(request: Request, error: EngineError) -> Response:
+        say(f"error: {error}")
+        told = problem(503, error.told)
+        told.headers["Retry-After"] = "10"
+        return told
+
     @api.exception_handler(HubError)
     def out_of_reach(request: Request, error: Exception) -> Response:  # the operator was told
         return problem(503, "This picture cannot be fetched at the moment. Try again in a while.")
@@ -365,7 +404,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _file(searcher: Searcher, request: Request, id: str, read: Callable[[str], bytes]) -> Response:
-    tag = f'"{searcher.artifact.short_version}-{searcher.artifact.catalogue.row(id)}"'
+    tag = f'"{searcher.artifact.short_version}-{searcher.catalogue.rows([id]).get(id)}"'
     headers = {"ETag": tag, "Cache-Control": FOR_A_MINUTE}
     held = request.headers.get("if-none-match", "")
     if tag in (part.strip().removeprefix("W/") for part in held.split(",")):

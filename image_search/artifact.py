@@ -3,8 +3,8 @@
 An artifact is never changed after it was written. It lies in a folder, or on the Hub.
 """
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from image_search.catalogue import Catalogue
+from image_search.catalogue import TableCatalogue
 from image_search.encoder import OnnxEncoder, Vectors
 from image_search.files import Files, Group, files_of
-from image_search.index import FaissIndex
+from image_search.index.faiss_index import FaissIndex
 from image_search.manifest import (
     ENCODER,
     INDEX,
@@ -52,40 +52,54 @@ class Artifact:
         self.short_version = version[:12]
         """Enough of it for an address."""
         self._starts = [0, *accumulate(manifest.parts)]
-        self.catalogue = Catalogue.read(files.local(METADATA), files.local(SIZES))
 
     @classmethod
-    def open(cls, place: str | Path) -> "Artifact":
+    def open(cls, place: str | Path, searched: bool = True) -> "Artifact":
         """Open a folder that build_index.py wrote, or `user/name[@revision]` of the Hub.
 
         Checks what takes no time: the manifest, every file's size, the number and order of rows;
         on the Hub also every file's sha256, as the Hub lists it. `verify` reads every byte.
+        What is not `searched` here has neither index nor catalogue fetched: a database has them.
         Raises ArtifactError or HubError, with what to do about it.
         """
-        return cls.of(files_of(place))
+        return cls.of(files_of(place), searched)
 
     @classmethod
-    def of(cls, files: Files) -> "Artifact":
+    def of(cls, files: Files, searched: bool = True) -> "Artifact":
         """The same of files that were found already."""
         manifest, version = files.manifest()
-        files.check(manifest)
-        with telling_damage(files.broken):
-            artifact = cls(files, manifest, version)
-        catalogue = artifact.catalogue
-        if not len(catalogue) == sum(manifest.parts) == manifest.rows:
-            raise files.broken(f"it has {len(catalogue):,} rows instead of {manifest.rows:,}")
-        if ids_sha256(catalogue.table.column("id")) != manifest.ids_sha256:
-            raise files.broken(f"the rows of {METADATA} are not those that were built")
+        encoder = (name for name in manifest.files if name.startswith(f"{ENCODER}/"))
+        files.check(manifest, [*encoder, *((METADATA, SIZES, INDEX) if searched else ())])
+        artifact = cls(files, manifest, version)
+        if sum(manifest.parts) != manifest.rows:
+            raise files.broken(
+                f"its parts have {sum(manifest.parts):,} rows instead of {manifest.rows:,}"
+            )
+        if searched:
+            artifact.catalogue  # noqa: B018  # now, not at the first question
         return artifact
 
     def __len__(self) -> int:
         return self.manifest.rows
 
     @cached_property
+    def catalogue(self) -> TableCatalogue:
+        """What is known of the pictures. Raises ArtifactError if it is not about these rows."""
+        with telling_damage(self.files.broken):
+            catalogue = TableCatalogue.read(self.files.local(METADATA), self.files.local(SIZES))
+        if len(catalogue) != self.manifest.rows:
+            raise self.files.broken(
+                f"it has {len(catalogue):,} rows instead of {self.manifest.rows:,}"
+            )
+        if ids_sha256(catalogue.table.column("id")) != self.manifest.ids_sha256:
+            raise self.files.broken(f"the rows of {METADATA} are not those that were built")
+        return catalogue
+
+    @cached_property
     def index(self) -> FaissIndex:
         """The index as built. Raises ArtifactError if it does not belong to these rows."""
         with telling_damage(self.files.broken):
-            index = FaissIndex.read(self.files.local(INDEX))
+            index = FaissIndex.read(self.files.local(INDEX), self.catalogue.table)
         if (len(index), index.dim) != (self.manifest.rows, self.manifest.encoder.dim):
             raise self.files.broken(
                 f"its index holds {len(index):,} vectors of {index.dim} numbers instead of "
@@ -98,20 +112,22 @@ class Artifact:
         with telling_damage(self.files.broken):
             return OnnxEncoder(self.path / ENCODER)
 
-    def picture(self, row: int) -> bytes:
+    def picture(self, row: int, id: str | None = None) -> bytes:
         """The picture of a row, as a file in a format that a browser shows.
 
+        `id` is that of the row, where another catalogue than its own says so.
+
         Raises HubError if it lies on the Hub and cannot be fetched now.
         """
-        image: dict[str, bytes] = self._cell(data_file, row, "image")
+        image: dict[str, bytes] = self._cell(data_file, row, id, "image")
         return image["bytes"]
 
-    def thumbnail(self, row: int) -> bytes:
-        """The small picture of a row: WebP, at most 256 pixels a side.
+    def thumbnail(self, row: int, id: str | None = None) -> bytes:
+        """The small picture of a row: WebP, at most 256 pixels a side; `id` as of `picture`.
 
         Raises HubError if it lies on the Hub and cannot be fetched now.
         """
-        thumbnail: bytes = self._cell(thumbnail_file, row, "thumbnail")
+        thumbnail: bytes = self._cell(thumbnail_file, row, id, "thumbnail")
         return thumbnail
 
     def expect(self, rows: Sequence[int]) -> None:
@@ -119,12 +135,9 @@ class Artifact:
         are fetched as well."""
         self.files.expect([self._group(thumbnail_file, row, "thumbnail")[0] for row in rows])
 
-    def fill(self) -> None:
-        """Fetch all thumbnails in the background, first those of the overview; see `close`."""
-        rows = map(self.catalogue.row, self.manifest.overview)
-        shown = (
-            self._group(thumbnail_file, row, "thumbnail")[0].file for row in rows if row is not None
-        )
+    def fill(self, rows: Iterable[int] = ()) -> None:
+        """Fetch all thumbnails in the background, first those of some rows; see `close`."""
+        shown = (self._group(thumbnail_file, row, "thumbnail")[0].file for row in rows)
         count = len(self.manifest.parts)
         ordered = dict.fromkeys([*shown, *(thumbnail_file(part, count) for part in range(count))])
         self.files.fill(list(ordered))
@@ -133,19 +146,24 @@ class Artifact:
         """Stop what goes on in the background."""
         self.files.close()
 
-    def vectors(self) -> Vectors:
-        """All embeddings, (n, dim) float32, in the order of the rows; read from the parts."""
-        parts = [table.column("embeddings") for table in self.parts(data_file, ["embeddings"])]
-        flat = pa.concat_arrays([chunk.flatten() for part in parts for chunk in part.chunks])
-        vectors: Vectors = flat.to_numpy(zero_copy_only=False).reshape(len(self), -1)
-        return vectors
+    def vectors(self, start: int = 0, count: int | None = None) -> Vectors:
+        """The embeddings of `count` rows from `start` on, (n, dim) float32; read from the parts."""
+        stop = len(self) if count is None else start + count
+        first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop)
+        parts = self.parts(data_file, ["embeddings"], range(first, last))
+        chunks = [chunk for part in parts for chunk in part.column("embeddings").chunks]
+        flat = pa.concat_arrays([chunk.flatten() for chunk in chunks])
+        vectors: Vectors = flat.to_numpy(zero_copy_only=False).reshape(
+            -1, self.manifest.encoder.dim
+        )
+        return vectors[start - self._starts[first] :][: stop - start]
 
-    def _cell(self, file: Callable[[int, int], str], row: int, column: str) -> Any:
+    def _cell(self, file: Callable[[int, int], str], row: int, id: str | None, column: str) -> Any:
         group, place = self._group(file, row, column)
         with telling_damage(self.files.broken):
             rows = self.files.rows(group)
-            id, cell = (rows.column(name)[place].as_py() for name in ("id", column))
-        if id != self.catalogue.id(row):
+            found, cell = (rows.column(name)[place].as_py() for name in ("id", column))
+        if found != (self.catalogue.known([row])[0].id if id is None else id):
             raise self.files.reordered(group.file)
         return cell
 
@@ -164,9 +182,11 @@ class Artifact:
         """
         self.files.check_current(self.version)
 
-    def parts(self, file: Callable[[int, int], str], columns: list[str]) -> Iterator[pa.Table]:
-        """Columns of every part, in order."""
+    def parts(
+        self, file: Callable[[int, int], str], columns: list[str], which: range | None = None
+    ) -> Iterator[pa.Table]:
+        """Columns of every part, or of some, in order."""
         count = len(self.manifest.parts)
-        for part in range(count):
+        for part in range(count) if which is None else which:
             path = self.files.local(file(part, count))
             yield pq.read_table(path, columns=columns, memory_map=True)

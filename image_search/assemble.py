@@ -26,7 +26,8 @@ from image_search.encoder import OnnxEncoder, Vectors
 from image_search.errors import ArtifactError, CollectionError
 from image_search.export import Agreement, try_int8
 from image_search.extra import Extra, write_extra
-from image_search.index import KIND, METRIC, ExactIndex, FaissIndex
+from image_search.index.exact import ExactIndex
+from image_search.index.faiss_index import KIND, METRIC, FaissIndex
 from image_search.kept import link
 from image_search.manifest import CollectionInfo, Manifest
 from image_search.parts import DATA, THUMBNAILS, Recipe, Told, read_told, read_vectors

@@ -1,9 +1,11 @@
-"""What is known of the pictures, in memory: ids, fields and sizes by row. Knows no vectors."""
+"""What is known of the pictures: ids, fields and sizes by row. Knows no vectors."""
 
 from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,32 @@ from numpy.typing import NDArray
 from image_search.errors import ArtifactError
 
 
-class Catalogue:
-    """A table in one piece with the column `id` and the fields, its rows in the index's order.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one picture."""
+
+    id: str
+    width: int
+    height: int
+    """The size of the stored picture, in pixels."""
+    metadata: dict[str, Any]
+    """All fields; None where nothing is known."""
+
+
+class Catalogue(Protocol):
+    """Anything that knows the pictures by their rows, which are the index's."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, ids: Iterable[str]) -> dict[str, int]:
+        """Id → row, of those that there are."""
+
+    def known(self, rows: Sequence[int]) -> list[Known]:
+        """What is known of some rows, in their order."""
+
+
+class TableCatalogue:
+    """In memory: a table in one piece with the column `id` and the fields, in the index's order.
 
     `sizes` has the columns width and height, of the same rows.
     """
@@ -30,7 +56,7 @@ class Catalogue:
         self._ids = table.column("id").chunk(0)
 
     @classmethod
-    def read(cls, metadata: Path, sizes: Path) -> "Catalogue":
+    def read(cls, metadata: Path, sizes: Path) -> "TableCatalogue":
         """Read metadata.parquet and sizes.parquet. Raises ArtifactError if they are not tables."""
         try:
             return cls(_read(metadata), _read(sizes))
@@ -46,11 +72,6 @@ class Catalogue:
         ids: list[str] = self._ids.to_pylist()
         return ids
 
-    def id(self, row: int) -> str:
-        """The id of a row."""
-        id: str = self._ids[row].as_py()
-        return id
-
     @cached_property
     def _by_id(self) -> NDArray[np.uint64]:
         order: NDArray[np.uint64] = pc.sort_indices(self._ids).to_numpy()
@@ -60,17 +81,26 @@ class Catalogue:
         """The row of an id, or None if there is none."""
         # A dict of half a million strings would take ten times the memory, and this microseconds.
         place = bisect_left(self._by_id, id, key=lambda row: self._ids[row].as_py())
-        if place == len(self) or self.id(row := int(self._by_id[place])) != id:
+        if place == len(self) or self._ids[row := int(self._by_id[place])].as_py() != id:
             return None
         return row
 
-    def size(self, row: int) -> tuple[int, int]:
-        """Width and height of the stored picture, in pixels."""
-        width, height = self._sizes[row].tolist()
-        return width, height
+    def rows(self, ids: Iterable[str]) -> dict[str, int]:
+        """Id → row, of those that there are."""
+        found = ((id, self.row(id)) for id in ids)
+        return {id: row for id, row in found if row is not None}
 
-    def metadata(self, rows: list[int]) -> list[dict[str, Any]]:
-        """The fields of some rows, each a dict of all fields; None where nothing is known."""
+    def known(self, rows: Sequence[int]) -> list[Known]:
+        """What is known of some rows, in their order."""
+        sizes = self._sizes[list(rows)].tolist()
+        return [
+            Known(self._ids[row].as_py(), width, height, metadata)
+            for row, (width, height), metadata in zip(
+                rows, sizes, self._metadata(rows), strict=True
+            )
+        ]
+
+    def _metadata(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         if not self._fields.column_names:
             return [{} for _ in rows]
         taken: list[dict[str, Any]] = self._fields.take(pa.array(rows, pa.int64())).to_pylist()

@@ -22,8 +22,10 @@ import image_search
 from image_search import operator_commands
 from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
+from image_search.engine.command import engine
 from image_search.errors import ImageSearchError, PictureError, QueryError
 from image_search.options import AsJson, Collection
+from image_search.table_command import table
 
 if TYPE_CHECKING:
     from image_search.push import Pushed
@@ -320,6 +322,8 @@ def _demo_user() -> str:
 
 
 app.command()(deploy)
+app.add_typer(engine, name="engine", no_args_is_help=True)
+app.add_typer(table, name="table", no_args_is_help=True)
 
 
 operator_commands.register(app)

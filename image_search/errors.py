@@ -8,6 +8,7 @@ ImageSearchError            anything this project raises on purpose
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
 ├── EncoderError            a model cannot be had or does not do what it should
 ├── HubError                the Hub cannot be reached or does not give or take what it should
+├── EngineError             the database that searches does not answer, or not as a whole
 ├── StateError              what people add cannot be kept where it should, or read from there
 └── ArtifactError           a built collection is missing, damaged or of another make
 
@@ -45,6 +46,19 @@ class EncoderError(ImageSearchError):
 
 class HubError(ImageSearchError):
     """The Hub cannot be reached, or does not give or take what it should; the next try may do."""
+
+
+class EngineError(ImageSearchError):
+    """The database that searches does not answer, or could give only a part of the answer.
+
+    `told` is for visitors; `detail`, with names of machines, for the operator. `code` is the
+    database's own.
+    """
+
+    def __init__(self, told: str, detail: str = "", code: int | None = None) -> None:
+        super().__init__(f"{told} ({detail})" if detail else told)
+        self.told = told
+        self.code = code
 
 
 class StateError(ImageSearchError):

@@ -25,7 +25,7 @@ from image_search.encoder import (
     Vectors,
 )
 from image_search.errors import EncoderError
-from image_search.index import ROUNDING, ExactIndex
+from image_search.index.exact import ROUNDING, ExactIndex
 
 if TYPE_CHECKING:
     from image_search.sentence_transformer import SentenceTransformerEncoder

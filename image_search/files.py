@@ -43,10 +43,10 @@ class Files(Protocol):
     def manifest(self) -> tuple[Manifest, str]:
         """The manifest and the version. Raises ArtifactError."""
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, needed: Sequence[str]) -> None:
         """Raise ArtifactError if a file is not as the manifest says, as far as is seen quickly.
 
-        Afterwards whatever a search needs lies in `folder`.
+        Afterwards the files that are needed lie in `folder`.
         """
 
     def names(self) -> set[str]:
@@ -104,7 +104,7 @@ class Folder:
     def manifest(self) -> tuple[Manifest, str]:
         return read_manifest(self.folder)
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, needed: Sequence[str]) -> None:
         for name, info in manifest.files.items():
             try:
                 size = self.local(name).stat().st_size

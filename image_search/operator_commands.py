@@ -77,7 +77,8 @@ def suppress(
     with _state(make=True) as state:
         withdrawals = Withdrawals(state)
         searcher = image_search.open(artifact, withdrawn=frozenset())
-        unknown = [id for id in ids if searcher.artifact.catalogue.row(id) is None]
+        known = searcher.catalogue.rows(ids)
+        unknown = [id for id in ids if id not in known]
         if unknown:
             raise QueryError(
                 f"{searcher.artifact.files.name} has no picture “{unknown[0][:200]}”; nothing was "

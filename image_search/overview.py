@@ -6,7 +6,8 @@ import faiss
 import numpy as np
 
 from image_search.encoder import Vectors
-from image_search.index import FaissIndex, Rows
+from image_search.index.faiss_index import FaissIndex
+from image_search.index.protocol import Rows
 
 COUNT = 60
 

@@ -7,7 +7,8 @@ harder for an approximate index than pictures are, so recall is always measured 
 import numpy as np
 
 from image_search.encoder import Encoder, Vectors
-from image_search.index import ExactIndex, Index, recall
+from image_search.index.exact import ExactIndex, recall
+from image_search.index.protocol import Index
 
 PICTURES = 100
 """Pictures, evenly spread over the rows, that serve as questions."""

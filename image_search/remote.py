@@ -28,12 +28,8 @@ from image_search.hub import ATTRIBUTES, PATIENCE, client, look, telling
 from image_search.manifest import (
     BY_HAND,
     CARD,
-    ENCODER,
-    INDEX,
     MANIFEST,
     MANIFEST_HASH,
-    METADATA,
-    SIZES,
     FileInfo,
     Manifest,
     file_info,
@@ -114,7 +110,7 @@ class HubFiles:
         with telling(self.repo):
             client().auth_check(self.repo, repo_type="dataset")
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, needed: Sequence[str]) -> None:
         for name, info in manifest.files.items():
             if name in LOOSE:
                 continue
@@ -125,14 +121,9 @@ class HubFiles:
                 raise self.broken(f"{name} has {entry.size:,} bytes instead of {info.bytes:,}")
             if entry.sha256 not in (None, info.sha256):
                 raise self.broken(f"{name} is not what was built (its sha256 differs)")
-        needed = [
-            name
-            for name in manifest.files
-            if name in (METADATA, SIZES, INDEX) or name.startswith(f"{ENCODER}/")
-        ]
         self._download(needed)
 
-    def _download(self, names: list[str]) -> None:
+    def _download(self, names: Sequence[str]) -> None:
         """Fetch whole files, with one progress bar, and check that they are what was built."""
         missing = [name for name in names if self._cached(name) is None]
         total = sum(self._entries[name].size for name in missing)

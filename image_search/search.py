@@ -5,20 +5,26 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 
 import time
 from collections.abc import Sequence, Set
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from image_search.artifact import Artifact
+from image_search.catalogue import Catalogue, Known
 from image_search.encoder import Encoder, Vectors, unit
 from image_search.errors import NotFoundError, QueryError
 from image_search.fields import Role
-from image_search.index import Index, Rows
+from image_search.index.protocol import Index, Rows
 from image_search.results import Hit, Record, Results
 from image_search.settings import settings
 from image_search.tidy import tidy
+
+if TYPE_CHECKING:
+    from image_search.engine.engine import Engine
+    from image_search.engine.questions import Count, Questions
 
 MAX_CHARACTERS = 2_000
 """A question in words; the models read about 60 words, so more can only be a mistake."""
@@ -42,11 +48,19 @@ class Searcher:
     """
 
     def __init__(
-        self, artifact: Artifact, encoder: Encoder, index: Index, withdrawn: Set[str] = frozenset()
+        self,
+        artifact: Artifact,
+        encoder: Encoder,
+        index: Index,
+        catalogue: Catalogue,
+        withdrawn: Set[str] = frozenset(),
+        engine: "Engine | None" = None,
     ) -> None:
         self.artifact = artifact
         self.encoder = encoder
         self.index = index
+        self.catalogue = catalogue
+        self._engine = engine
         self.withdrawn = withdrawn
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
@@ -80,12 +94,17 @@ class Searcher:
             from image_search.withdrawal import withdrawn_now
 
             withdrawn = withdrawn_now()
-        opened = Artifact.open(chosen)
-        return cls(opened, opened.encoder(), opened.index, withdrawn)
+        opened = Artifact.open(chosen, searched=not settings().engine)
+        if settings().engine:
+            from image_search.engine.engine import Engine
+
+            held = Engine.open(settings().engine, opened.manifest, opened.version)
+            return cls(opened, opened.encoder(), held.index, held.catalogue, withdrawn, held)
+        return cls(opened, opened.encoder(), opened.index, opened.catalogue, withdrawn)
 
     def __len__(self) -> int:
         """How many pictures can be found."""
-        return len(self.artifact) - len(self._withdrawn_rows())
+        return len(self.catalogue) - len(self._withdrawn_rows())
 
     def search(
         self,
@@ -119,7 +138,7 @@ class Searcher:
         notices: list[str] = []
         if len(like) > MAX_LIKE:
             raise QueryError(f"Up to {MAX_LIKE} pictures can be searched with, not {len(like)}.")
-        named = [self._row(id) for id in like]
+        named = self._rows(like)
         asked: list[str] = []
         vectors: list[Vectors] = []
         if (text and text.strip()) or (image is None and not named):
@@ -132,11 +151,11 @@ class Searcher:
         if image is not None:
             asked.append("a picture")
             vectors.append(self.encoder.encode_images([_upright(image)])[0])
-        for id, row in zip(like, named, strict=True):
-            asked.append(f"like {self._record(row).title or id}")
+        for record, row in zip(self._records(named), named, strict=True):
+            asked.append(f"like {record.title or record.id}")
             vectors.append(self.index.vector(row))
         hidden = {*named, *self._withdrawn_rows()}
-        total = min(len(self.artifact) - len(hidden), MAX_RESULTS)
+        total = min(len(self.catalogue) - len(hidden), MAX_RESULTS)
         rows, scores = self.index.search(_mean(vectors), min(offset + k, MAX_RESULTS), hidden)
         only_words = image is None and not named
         threshold = self.artifact.manifest.no_match.threshold
@@ -165,29 +184,73 @@ class Searcher:
 
     def record(self, id: str) -> Record:
         """All that is known of a picture. Raises NotFoundError if the collection has none such."""
-        return self._record(self._row(id))
+        return self._records(self._rows([id]))[0]
 
     def overview(self) -> list[Record]:
         """Pictures that stand for the whole collection, chosen when it was built."""
-        rows = map(self.artifact.catalogue.row, self.artifact.manifest.overview)
         withdrawn = self._withdrawn_rows()
-        shown = [row for row in rows if row is not None and row not in withdrawn]
+        shown = [row for row in self._overview_rows if row not in withdrawn]
         self.artifact.expect(shown)
         return self._records(shown)
 
     def picture(self, id: str) -> bytes:
         """The picture file of an id. Raises NotFoundError if the collection has none such."""
-        return self.artifact.picture(self._row(id))
+        return self.artifact.picture(self.row(id), id)
 
     def thumbnail(self, id: str) -> bytes:
         """The small picture (WebP) of an id. Raises NotFoundError if there is none such."""
-        return self.artifact.thumbnail(self._row(id))
+        return self.artifact.thumbnail(self.row(id), id)
 
-    def _row(self, id: str) -> int:
-        row = self.artifact.catalogue.row(id)
-        if row is None or id in self.withdrawn:
-            raise NotFoundError(f"This collection has no picture “{id[:200]}”.")
-        return row
+    def row(self, id: str) -> int:
+        """Where a picture stands in the collection. Raises NotFoundError if there is none such."""
+        return self._rows([id])[0]
+
+    @cached_property
+    def questions(self) -> "Questions":
+        """The tables beside the pictures, to be asked by `counts` and `top`.
+
+        Raises ConfigError if what asks them is not installed.
+        """
+        from image_search.engine.questions import Questions
+
+        if self._engine:
+            return Questions.of_database(
+                self._engine.connection, self.artifact, self._engine.tables
+            )
+        return Questions.of_files(self.artifact)
+
+    def counts(self, table: str, ids: Sequence[str]) -> "list[Count]":
+        """In how many rows of a table each of these pictures stands, most first.
+
+        Raises NotFoundError if there is no such picture, QueryError if there is no such table.
+        """
+        self._rows(ids)
+        return self.questions.counts(table, ids)
+
+    def top(self, table: str, id: str, column: str | None = None, k: int = 5) -> "list[Count]":
+        """The values that stand most often with a picture in a table, most first.
+
+        Without `column` its keywords, or its first column of texts. Raises as `counts` does.
+        """
+        self._rows([id])
+        return self.questions.top(table, id, column, k)
+
+    def fill(self) -> None:
+        """Fetch all thumbnails in the background, first those of the overview."""
+        self.artifact.fill(self._overview_rows)
+
+    @cached_property
+    def _overview_rows(self) -> list[int]:
+        ids = self.artifact.manifest.overview
+        found = self.catalogue.rows(ids)
+        return [found[id] for id in ids if id in found]
+
+    def _rows(self, ids: Sequence[str]) -> list[int]:
+        found = self.catalogue.rows(ids)
+        for id in ids:
+            if id not in found or id in self.withdrawn:
+                raise NotFoundError(f"This collection has no picture “{id[:200]}”.")
+        return [found[id] for id in ids]
 
     def _withdrawn_rows(self) -> frozenset[int]:
         # A copy first: another thread may be adding to it. Finding a row takes a while, so they
@@ -195,30 +258,22 @@ class Searcher:
         ids = frozenset(tuple(self.withdrawn))
         known, rows = self._hidden
         if ids != known:
-            found = map(self.artifact.catalogue.row, ids)
-            rows = frozenset(row for row in found if row is not None)
+            rows = frozenset(self.catalogue.rows(ids).values())
             self._hidden = ids, rows
         return rows
 
-    def _record(self, row: int) -> Record:
-        return self._records([row])[0]
-
     def _records(self, rows: list[int]) -> list[Record]:
-        catalogue = self.artifact.catalogue
-        return [
-            self._made(catalogue.id(row), catalogue.size(row), metadata)
-            for row, metadata in zip(rows, catalogue.metadata(rows), strict=True)
-        ]
+        return [self._made(known) for known in self.catalogue.known(rows)]
 
-    def _made(self, id: str, size: tuple[int, int], metadata: dict[str, Any]) -> Record:
-        title, credit = (self._said(metadata, role) for role in ("title", "credit"))
+    def _made(self, known: Known) -> Record:
+        title, credit = (self._said(known.metadata, role) for role in ("title", "credit"))
         return Record(
-            id=id,
-            metadata=metadata,
-            title=title or PurePosixPath(id).name,
+            id=known.id,
+            metadata=known.metadata,
+            title=title or PurePosixPath(known.id).name,
             credit=credit,
-            width=size[0],
-            height=size[1],
+            width=known.width,
+            height=known.height,
         )
 
     def _said(self, fields: dict[str, Any], role: Role) -> str:

@@ -139,7 +139,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
         proxy_headers=settings().on_space or bool(public_address()),
         forwarded_allow_ips=PROXIES_OF_A_SPACE if settings().on_space else None,
     )
-    searcher.artifact.fill()
+    searcher.fill()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         Server(config).run(sockets=[listener])
     searcher.artifact.close()

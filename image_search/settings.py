@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         description="Only for a dataset made by hand (pictures and a column `embeddings`): the "
         "model that made these, such as `clip-ViT-B-32`; needs requirements-build.txt.",
     )
+    engine: str = Field(
+        default="",
+        description="The database that searches: `chdb://FOLDER` on this machine, or "
+        "`clickhouse://USER:PASSWORD@HOST:PORT/DATABASE` (several hosts with commas between, and "
+        "`?cluster=NAME`). It holds what `engine load` put there. Unset: FAISS, in memory.",
+    )
     access: Mode | None = Field(
         default=None,
         description="Who is let in: `password` (the users of a list), `huggingface` (accounts "

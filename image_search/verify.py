@@ -11,7 +11,7 @@ from image_search.artifact import Artifact, data_file, thumbnail_file
 from image_search.encoder import Vectors
 from image_search.errors import ArtifactError
 from image_search.files import files_of
-from image_search.index import ExactIndex
+from image_search.index.exact import ExactIndex
 from image_search.manifest import (
     INDEX,
     MANIFEST,

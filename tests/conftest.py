@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import clickhouse_node
 import colour_encoder
 import pytest
+from clickhouse_node import Node
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -73,6 +75,21 @@ def demo() -> Searcher:
     from image_search.demo import ensure_demo
 
     return image_search.open(ensure_demo())
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    """A real ClickHouse cluster of two shards on loopback."""
+    nodes = clickhouse_node.start(tmp_path_factory.mktemp("cluster"), 2)
+    yield nodes
+    for node in nodes:
+        node.stop()
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an embedded database: a process can open only one."""
+    return f"chdb://{tmp_path_factory.mktemp('database')}"
 
 
 @pytest.fixture(scope="session")

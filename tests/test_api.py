@@ -287,6 +287,7 @@ def test_the_interface_describes_itself(client: httpx.Client) -> None:
     assert set(told["paths"]) == {
         "/search", "/overview", "/records/{id}", "/thumbnails/{id}", "/pictures/{id}",
         "/collection", "/health", "/you", "/withdrawals", "/withdrawals/{id}", "/near-copies/{id}",
+        "/tables/{table}/counts", "/tables/{table}/top/{id}",
     }  # fmt: skip
     assert told["servers"] == [{"url": "/api/v1"}]
     assert "requestBody" in told["paths"]["/search"]["post"]
@@ -303,7 +304,9 @@ def test_health_looks_at_the_collection(built: Path) -> None:
 
 def test_withdrawn_pictures_appear_nowhere(searcher: Searcher) -> None:
     withdrawn: set[str] = set()
-    hidden = Searcher(searcher.artifact, searcher.encoder, searcher.index, withdrawn)
+    hidden = Searcher(
+        searcher.artifact, searcher.encoder, searcher.index, searcher.catalogue, withdrawn
+    )
     with api_of(hidden) as client:
         hit = client.get("/api/v1/search", params={"text": "red", "k": 1}).json()["hits"][0]
         tag = client.get(hit["thumbnail"]).headers["etag"]
@@ -326,7 +329,9 @@ def test_withdrawn_pictures_appear_nowhere(searcher: Searcher) -> None:
 
 def test_withdrawing_while_others_search_is_no_error(searcher: Searcher) -> None:
     withdrawn = {f"none {n}" for n in range(5_000)}
-    hidden = Searcher(searcher.artifact, searcher.encoder, searcher.index, withdrawn)
+    hidden = Searcher(
+        searcher.artifact, searcher.encoder, searcher.index, searcher.catalogue, withdrawn
+    )
     done = threading.Event()
 
     def withdraw() -> None:

@@ -14,7 +14,7 @@ import image_search
 from image_search.artifact import Artifact
 from image_search.encoder import OnnxEncoder
 from image_search.errors import ArtifactError
-from image_search.index import FaissIndex
+from image_search.index.faiss_index import FaissIndex
 from image_search.manifest import (
     FORMAT_VERSION,
     MANIFEST,

@@ -121,7 +121,7 @@ def test_new_metadata_needs_no_encoding(
     artifact = Artifact.open(out)
     row = artifact.catalogue.row("warm/red.png")
     assert row is not None
-    assert artifact.catalogue.metadata([row])[0]["title"] == "A crimson thing"
+    assert artifact.catalogue.known([row])[0].metadata["title"] == "A crimson thing"
     assert same_as_new(folder, colours, out)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from image_search.encoder import unit
-from image_search.index import FaissIndex
+from image_search.index.faiss_index import FaissIndex
 from image_search.overview import representative
 
 

@@ -95,7 +95,9 @@ def test_results_can_be_had_in_pages(searcher: Searcher) -> None:
 
 def test_withdrawn_pictures_are_as_if_they_were_not_there(searcher: Searcher) -> None:
     withdrawn = {"warm/red.png"}
-    hidden = Searcher(searcher.artifact, searcher.encoder, searcher.index, withdrawn)
+    hidden = Searcher(
+        searcher.artifact, searcher.encoder, searcher.index, searcher.catalogue, withdrawn
+    )
     assert hidden.search("red", k=9)[0].id == "warm/orange.png"
     assert len(hidden.search("red", k=9)) == len(hidden) == 4
     assert "warm/red.png" not in {record.id for record in hidden.overview()}

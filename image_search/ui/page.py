@@ -7,7 +7,7 @@ import gradio as gr
 
 from image_search import answers
 from image_search.api import visitor_of
-from image_search.errors import ArtifactError, EncoderError, QueryError
+from image_search.errors import ArtifactError, EncoderError, EngineError, QueryError
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.ui import about_tab, search_tab
@@ -86,6 +86,8 @@ def search_words(
         told = answers.answer(searcher, log, by, answers.PREFIX, words, k=k)
     except QueryError as error:
         raise gr.Error(str(error), print_exception=False) from None
+    except EngineError as error:
+        raise gr.Error(error.told, print_exception=False) from None
     except (ArtifactError, EncoderError) as error:
         raise gr.Error(answers.OUT_OF_ORDER) from error
     return told.model_dump(mode="json")

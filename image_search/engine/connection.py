@@ -1,0 +1,183 @@
+"""Asking a database: one statement at a time, from any thread, within a time limit.
+
+What goes wrong becomes an EngineError with a sentence for visitors. No answer is ever a part of
+one: a shard that does not answer, and a time limit that is reached, are errors.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from image_search.engine.address import Address
+from image_search.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PATIENCE = 10
+"""Seconds within which a question is answered."""
+
+LONG = 12 * 3600
+"""The same for what a load does: merging and indexing many millions of rows."""
+
+_WHOLE = {
+    # A server may have other defaults, with which an answer could lack rows.
+    "skip_unavailable_shards": 0,
+    "timeout_overflow_mode": "throw",
+    "result_overflow_mode": "throw",
+    "read_overflow_mode": "throw",
+    # What was inserted is there when the statement ends, on every shard.
+    "distributed_foreground_insert": 1,
+    "async_insert": 0,
+}
+
+_TOLD: tuple[tuple[frozenset[int | None], str], ...] = (
+    (
+        frozenset({159, 160}),
+        f"The search took longer than {PATIENCE} seconds and was stopped. Try again in a while.",
+    ),
+    (
+        frozenset({32, 198, 209, 210, 236, 279, 394, 425, 519}),
+        "A part of the collection cannot be reached at the moment, so this was not answered: it "
+        "would miss pictures without saying so. Try again in a while.",
+    ),
+    (frozenset({192, 193, 194, 497, 516}), "The database does not let this program in."),
+    (frozenset({60, 81}), "The database does not hold this collection, or not all of it."),
+    (frozenset({241}), "The database has too little memory for this. Try again in a while."),
+    (frozenset({None}), "The database does not answer at the moment. Try again in a while."),
+)
+"""ClickHouse's codes, None where there is no answer, and what is said of them."""
+
+
+class Connection:
+    """One server, or the folder of an embedded database; `patience` is in seconds.
+
+    Names of tables without their database are of `database`, else of the server's default.
+    """
+
+    def __init__(
+        self, address: Address, host: int = 0, patience: int = PATIENCE, database: str | None = None
+    ) -> None:
+        self.address = address
+        self.name = (
+            str(address.folder) if address.folder else ":".join(map(str, address.hosts[host]))
+        )
+        self.patience = patience
+        self._host = host
+        self._database = database
+        self._mine = threading.local()
+        self._shared: Any = None
+        self._lock = threading.Lock()
+
+    def rows(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
+    ) -> Sequence[Sequence[Any]]:
+        """The rows that a question gives. Raises EngineError."""
+        with self._telling():
+            found: Sequence[Sequence[Any]] = (
+                self._client()
+                .query(sql, parameters=parameters, settings=self._limits(settings))
+                .result_rows
+            )
+        return found
+
+    def table(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any
+    ) -> "pa.Table":
+        """The same as a table with names and types. Raises EngineError."""
+        with self._telling():
+            return self._client().query_arrow(
+                sql, parameters=parameters, settings=self._limits(settings)
+            )
+
+    def command(self, sql: str, **settings: Any) -> None:
+        """Have something done. Raises EngineError."""
+        with self._telling():
+            self._client().command(sql, settings=self._limits(settings))
+
+    def insert(self, table: str, rows: "pa.Table", **settings: Any) -> None:
+        """Append rows to a table, by name of column. Raises EngineError."""
+        with self._telling():
+            self._client().insert_arrow(table, rows, settings=self._limits(settings))
+
+    def _limits(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {**_WHOLE, "max_execution_time": self.patience, **settings}
+
+    def _client(self) -> Any:
+        """The client for this thread: an embedded one takes one question at a time."""
+        if not self.address.folder:
+            with self._lock:
+                if self._shared is None:
+                    self._shared = self._connect()
+                return self._shared
+        if not hasattr(self._mine, "client"):
+            self._mine.client = self._connect()
+        return self._mine.client
+
+    def _connect(self) -> Any:
+        connect = _library()
+        if self.address.folder:
+            return connect.get_client(
+                interface="chdb", path=str(self.address.folder), database=self._database
+            )
+        host, port = self.address.hosts[self._host]
+        return connect.get_client(
+            host=host,
+            port=port,
+            database=self._database,
+            username=self.address.user,
+            password=self.address.password,
+            secure=self.address.secure,
+            connect_timeout=min(5, self.patience),
+            send_receive_timeout=self.patience + 2,
+            autogenerate_session_id=False,  # else it would take one question at a time
+            query_retries=0,
+            form_encode_query_params=True,  # a vector is too long for an address
+            client_name="image-search",
+        )
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what the client raises into an EngineError."""
+        try:
+            yield
+        except Exception as error:
+            if not type(error).__module__.startswith("clickhouse_connect"):
+                raise
+            raise self._told(error) from None
+
+    def _told(self, error: Any) -> EngineError:
+        said = " ".join(str(error).split())
+        detail, code = f"{self.name}: {said[:300]}", error.code
+        if "Unable to open the chdb engine" in said:
+            return EngineError(
+                f"The database in {self.name} cannot be opened: another process uses it, or it is "
+                "none. Only one process at a time can use it; stop the other one, or use a server."
+            )
+        for codes, told in _TOLD:
+            if code in codes:
+                return EngineError(told, detail, code)
+        return EngineError("The database could not answer this.", detail, code)
+
+
+def _library() -> Any:
+    """The client. Raises ConfigError if it is not installed."""
+    try:
+        import chdb  # noqa: F401
+        import clickhouse_connect
+    except ImportError:
+        raise ConfigError(
+            "For this a database is needed that is not installed: "
+            "pip install -r requirements-engine.txt"
+        ) from None
+    # What went wrong is told once, by us.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
+    return clickhouse_connect
+
+
+def is_installed() -> bool:
+    """Whether the database's client and the embedded database are there."""
+    return all(find_spec(name) for name in ("chdb", "clickhouse_connect"))

@@ -1,0 +1,55 @@
+"""One version of a collection in a database: what searches it, and what is known of it there."""
+
+from image_search.engine import tables
+from image_search.engine.address import parse
+from image_search.engine.catalogue import EngineCatalogue
+from image_search.engine.connection import Connection
+from image_search.engine.tables import PHOTOS, Names
+from image_search.errors import ConfigError
+from image_search.index.clickhouse import ClickHouseIndex
+from image_search.manifest import Manifest
+
+
+class Engine:
+    """A version that was loaded as a whole."""
+
+    def __init__(self, connection: Connection, names: Names, manifest: Manifest) -> None:
+        self.connection = connection
+        listed = connection.rows(
+            "SELECT name, type FROM system.columns WHERE database = {d:String} "
+            "AND table = {t:String}",
+            {"d": names.database, "t": names.local_name},
+        )
+        types = {str(name): str(type) for name, type in listed}
+        fields = {f.name: types[tables.column_of(f.name)] for f in manifest.fields}
+        self.index = ClickHouseIndex(
+            connection, names.whole, manifest.rows, manifest.encoder.dim, fields
+        )
+        self.catalogue = EngineCatalogue(connection, names.whole, manifest.rows, fields)
+        self.tables = {
+            info.name: Names(
+                names.database, tables.extra_name(info.name), names.version, names.cluster
+            ).whole
+            for info in manifest.tables
+        }
+        """Table beside the pictures → what it is called in the database."""
+
+    @classmethod
+    def open(cls, address: str, manifest: Manifest, version: str) -> "Engine":
+        """Open a version. Raises ConfigError for a wrong address, or if the version is not there;
+        EngineError if the database does not answer."""
+        parsed = parse(address)
+        connection = Connection(parsed)
+        names = Names(parsed.database, PHOTOS, version, parsed.cluster)
+        told = connection.rows(
+            "SELECT comment FROM system.tables WHERE database = {d:String} AND name = {t:String}",
+            {"d": names.database, "t": names.local_name},
+        )
+        about = tables.about(told[0][0]) if told else None
+        if about is None or not about.whole or about.version != version:
+            what = "only a part of it: its load was stopped" if told else "another one, or none"
+            raise ConfigError(
+                f"{parsed} does not hold version {version[:12]} of {manifest.collection.name}, but "
+                f"{what}. Load it: python -m image_search engine load ARTIFACT --to {parsed}"
+            )
+        return cls(connection, names, manifest)

@@ -1,0 +1,144 @@
+"""The nearest rows as a database finds them, by an HNSW graph over 16-bit floats.
+
+Of what the graph finds, the cosines are computed again from the vectors themselves, in float32, so
+that scores are those of exact search. With a filter every row that fulfils it is looked at: the
+graph would lose some.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from image_search.encoder import Vectors, unit
+from image_search.engine.connection import Connection
+from image_search.engine.tables import ROW, VECTOR, quoted
+from image_search.errors import EngineError, NotFoundError
+from image_search.filters import Filter, OneOf
+from image_search.index.protocol import TIES, Rows, checked
+
+CANDIDATES = 512
+"""How many rows the graph keeps in view while it searches: twice ClickHouse's own, for words, which
+lie farther from pictures than these from each other."""
+
+EXCLUDED = 1_000
+"""Excluded rows for which others are asked for at once; with more, some at a time."""
+
+
+COUNTED = 30
+"""Seconds after which the rows are counted again: a shard that came back without its own would else
+make every answer a part of one, without a word."""
+
+
+class ClickHouseIndex:
+    """Searches a table that `engine load` made; `types` has its fields and their types."""
+
+    def __init__(
+        self, connection: Connection, table: str, rows: int, dim: int, types: Mapping[str, str]
+    ) -> None:
+        self._connection = connection
+        self._table = table
+        self._rows = rows
+        self._dim = dim
+        self._types = types
+        self._counted = -float(COUNTED)
+        self._counting = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    def search(
+        self, vector: Vectors, k: int, exclude: Collection[int] = (), where: Filter = ()
+    ) -> tuple[Rows, Vectors]:
+        k = checked(self, vector, k)
+        self._count()
+        excluded = frozenset(exclude)
+        # Sorted by row, or with the excluded left out, by the database, the graph would not be
+        # used: so some more, of which the excluded are taken out, until one is farther away.
+        asked = k + min(len(excluded), EXCLUDED) + TIES
+        while True:
+            asked = min(asked, len(self))
+            rows, distances = self._nearest(vector, asked, where)
+            whole = asked == len(self) or len(rows) < asked
+            farthest = distances[-1] if len(distances) else 0.0
+            kept = np.array([row not in excluded for row in rows.tolist()], np.bool_)
+            rows, distances = rows[kept], distances[kept]
+            order = np.lexsort((rows, distances))
+            if whole or (len(rows) >= k and distances[order[k - 1]] < farthest):
+                best = order[:k]
+                return rows[best], 1 - distances[best]
+            asked *= 2
+
+    def vector(self, row: int) -> Vectors:
+        found = self._connection.rows(
+            f"SELECT {VECTOR} FROM {self._table} WHERE {ROW} = {{row:UInt64}}", {"row": row}
+        )
+        if not found:
+            raise NotFoundError("This collection has no such picture.")
+        held: Vectors = unit(np.array(found[0][0], np.float32)[None])[0]
+        return held
+
+    def _count(self) -> None:
+        """Raise EngineError if rows are missing."""
+        with self._counting:
+            if time.monotonic() - self._counted < COUNTED:
+                return
+            found = int(self._connection.rows(f"SELECT count() FROM {self._table}")[0][0])
+            if found != len(self):
+                raise EngineError(
+                    "A part of the collection is missing at the moment, so this was not answered: "
+                    "it would miss pictures without saying so. Try again in a while.",
+                    f"{self._table} has {found:,} rows instead of {len(self):,}; does a shard lack "
+                    "its own? Load the collection again.",
+                )
+            self._counted = time.monotonic()
+
+    def _nearest(self, vector: Vectors, limit: int, where: Filter) -> tuple[Rows, Vectors]:
+        """So many rows and their distances; fewer only if there are no more."""
+        condition, parameters = self._condition(where)
+        sql = (
+            f"SELECT {ROW}, cosineDistance({VECTOR}, {{vector:Array(Float32)}}) AS distance "
+            f"FROM {self._table}{condition} ORDER BY distance LIMIT {limit}"
+        )
+        settings: dict[str, Any] = {
+            "vector_search_with_rescoring": 1,
+            "vector_search_filter_strategy": "prefilter",
+            "hnsw_candidate_list_size_for_search": max(CANDIDATES, limit),
+            "max_limit_for_vector_search_queries": max(1_000, limit),
+        }
+        asked = {"vector": vector.tolist(), **parameters}
+        found = self._connection.rows(sql, asked, **settings)
+        if len(found) < limit and not where:  # a graph need not reach every row
+            found = self._connection.rows(sql, asked, **settings, use_skip_indexes=0)
+        rows = np.array([row for row, _ in found], np.int64)
+        return rows, np.array([distance for _, distance in found], np.float32)
+
+    def _condition(self, where: Filter) -> tuple[str, dict[str, Any]]:
+        """The same filter in SQL, and what is bound in it. Raises ValueError for no field."""
+        parts: list[str] = []
+        bound: dict[str, Any] = {}
+
+        def bind(value: Any, type: str) -> str:
+            bound[name := f"c{len(bound)}"] = value
+            return f"{{{name}:{type}}}"
+
+        for condition in where:
+            if condition.field not in self._types:
+                raise ValueError(f"there is no field {condition.field!r}")
+            column, type = quoted(condition.field), self._types[condition.field]
+            plain = "String" if "String" in type else "Float64"
+            if isinstance(condition, OneOf):
+                values = bind(list(condition.values), f"Array({plain})")
+                is_list = type.startswith("Array")
+                parts.append(f"hasAny({column}, {values})" if is_list else f"{column} IN {values}")
+                continue
+            ends = ((condition.low, ">="), (condition.high, "<="))
+            limits = [f"{column} {sign} {bind(v, plain)}" for v, sign in ends if v is not None]
+            parts += limits or [f"isNotNull({column})"]
+        return (f" WHERE {' AND '.join(parts)}" if parts else ""), bound
