@@ -42,7 +42,7 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/test: .venv/serve requirements-build.txt requirements-engine.txt requirements-dev.txt
+.venv/test: .venv/serve requirements-build.txt requirements-engine.txt requirements-ray.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Only for CLIP's vocabulary; what it depends on (torchvision) is not needed.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps open_clip_torch==3.3.0

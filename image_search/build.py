@@ -27,14 +27,14 @@ from image_search.artifact import Artifact
 from image_search.assemble import Ingredients, Options, assemble
 from image_search.collection import Collection
 from image_search.encoder import Encoder, OnnxEncoder, Pixels, Preprocessing, Vectors
-from image_search.encoding import Line
-from image_search.errors import ArtifactError, PictureError
+from image_search.errors import ArtifactError
 from image_search.export import Agreement, check_stored, export_encoder
 from image_search.extra import Extra
 from image_search.forecast import Forecast, Sample, take_sample
 from image_search.kept import Step, damaged, dropped, find, plan, stored_pictures
 from image_search.manifest import CollectionInfo
-from image_search.parts import Job, Recipe
+from image_search.part_worker import Order, PartWorker, Runner
+from image_search.parts import Job, Recipe, clear_half
 from image_search.place import (
     AGREEMENT,
     check_target,
@@ -93,7 +93,8 @@ class Builder:
     """A build; a context manager, within which no other process builds to the same place.
 
     `max_side` is the longest side of a stored picture, in pixels; `options` is recorded as it is;
-    `workers` processes decode, `batch_size` pictures are encoded at a time.
+    `workers` processes decode, `batch_size` pictures are encoded at a time. `runner` has the parts
+    made elsewhere; without one they are made by this process.
     """
 
     def __init__(
@@ -109,9 +110,12 @@ class Builder:
         extras: Sequence[Extra] = (),
         workers: int | None = None,
         batch_size: int | None = None,
+        runner: Runner | None = None,
     ) -> None:
         self.out = out.resolve()
         self.notices: list[str] = []
+        self._runner = runner
+        self._said = workers, batch_size
         self._workers = workers or cpu_count()
         self._batch_size = batch_size or encoder.batch_size
         resizer: Resizer = "pillow" if isinstance(encoder, OnnxEncoder) else "torch"
@@ -324,44 +328,27 @@ class Builder:
         return [self._encoder.name, self._encoder.revision]
 
     def _make_parts(self, steps: list[Step], progress: Progress) -> list[Path]:
-        line = Line(
-            self._job,
-            self.work / "parts",
-            Workers(self._work, self._workers, self._collection.readers),
-            self._encode,
-            self._batch_size,
-            progress,
-            self._watch,
-            self._source_answers,
-        )
-        return line.make_parts(steps)
-
-    def _source_answers(self) -> bool:
-        """Whether a picture that could be read before can be read still."""
-        for place in self._sample.places[:3]:
-            try:
-                self._collection.reader.read(self._collection.entries[place].place)
-                return True
-            except PictureError:
-                continue
-        return False
-
-    def _encode(self, pixels: list[Pixels], entries: list[int]) -> Vectors:
-        if not pixels:
-            return np.empty((0, self._job.recipe.dim), np.float32)
-        if self._collection.vectors is not None:
-            given: Vectors = self._collection.vectors[entries]
-            return given
-        return self._query_encoder[1].encode_pixels(np.stack(pixels))
+        workers, batch_size = self._said
+        places = self._sample.places
+        order = Order(self._job, self._work, self.work, workers, batch_size, places)
+        encoder = self._query_encoder[1]
+        clear_half(order.parts)
+        if self._runner is None:
+            worker = PartWorker(order, encoder, self._workers, progress, self._watch)
+            return worker.make(steps)
+        Workers(self._work, self._workers).end()  # that made the sample ready
+        self._runner(order, encoder, steps, progress, self._watch)
+        return [order.parts / step.slice.key for step in steps]
 
     def _time_encoding(self, pixels: list[Pixels]) -> float:
         """Seconds a picture, in a batch as large as those of the build."""
         if self._collection.vectors is not None or not pixels:
             return 0.0
         batch = (pixels * -(-self._batch_size // len(pixels)))[: self._batch_size]
-        self._encode(batch[:8], [])
+        encoder = self._query_encoder[1]
+        encoder.encode_pixels(np.stack(batch[:8]))
         start = time.perf_counter()
-        self._encode(batch, [])
+        encoder.encode_pixels(np.stack(batch))
         return (time.perf_counter() - start) / len(batch)
 
     def _summary(self, manifest: layout.Manifest, steps: list[Step]) -> Summary:

@@ -6,8 +6,9 @@ import signal
 import sys
 import warnings
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from loky import cpu_count
@@ -21,6 +22,7 @@ from image_search.settings import settings
 if TYPE_CHECKING:
     from image_search.build import Builder, Summary
     from image_search.collection import Collection
+    from image_search.ray_runner import RayRunner
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -84,7 +86,27 @@ def build_index(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that decode. Default: as many as processors."),
+        typer.Option(
+            min=1,
+            help="Processes that decode; with --runner ray, for each of its workers. Default: as "
+            "many as processors.",
+        ),
+    ] = None,
+    runner: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="ray: on many machines, by Ray (pip install -r requirements-ray.txt on each). All "
+            "of them must have this program and see, at the same path, the folder of --out and "
+            "the pictures, unless these are at addresses."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --runner ray: the cluster, as `ray start --head` prints it. Default: Ray "
+            "is started on this machine alone.",
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first pictures, to try it.")
@@ -165,6 +187,8 @@ def build_index(
     metadata, fields = (path and path.expanduser() for path in (metadata, fields))
     _check_apart(out, [Path(source) for source in sources], [metadata, fields])
     check_target(out)
+    if address and runner != "ray":
+        raise ConfigError("--address means nothing without --runner ray.")
     if push:
         from image_search.push import check_push
 
@@ -198,17 +222,24 @@ def build_index(
         "filename_pattern": filename_pattern,
         "url_suffix": url_suffix or None,
     }
-    with Builder(
-        collection,
-        encoder,
-        out,
-        info,
-        max_side=max_side,
-        options=recorded,
-        extras=extras,
-        workers=workers,
-        batch_size=batch_size,
-    ) as builder:
+    with ExitStack() as stack:
+        ray = stack.enter_context(_ray(address)) if runner == "ray" else None
+        builder = stack.enter_context(
+            Builder(
+                collection,
+                encoder,
+                out,
+                info,
+                max_side=max_side,
+                options=recorded,
+                extras=extras,
+                workers=workers,
+                batch_size=batch_size,
+                runner=ray,
+            )
+        )
+        if ray:
+            print(ray.describe(encoder))
         _say_plan(builder, encoder, workers or cpu_count())
         if dry_run:
             print("Nothing was built: this was --dry-run.")
@@ -233,6 +264,12 @@ def _check_apart(out: Path, sources: list[Path], tables: list[Path | None]) -> N
             f"{out} holds what is to be read, and is written over as a whole. "
             "Name another place with --out."
         )
+
+
+def _ray(address: str | None) -> "RayRunner":
+    from image_search.ray_runner import RayRunner
+
+    return RayRunner(address)
 
 
 def _say_found(collection: "Collection", where: str) -> None:

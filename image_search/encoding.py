@@ -5,7 +5,7 @@ written. How long each was waited for says what the slowest of them is.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -86,9 +86,11 @@ class Line:
     source_answers: Callable[[], bool]
     """Whether something of the source can still be read, asked when much could not."""
     _begun: list[OrderedPart] = field(default_factory=list)
+    _unread: int = 0
+    """Pictures in a row that could not be read, until now."""
 
-    def make_parts(self, steps: list[Step]) -> list[Path]:
-        """Make the parts of the job; gives all of them, in order.
+    def make_parts(self, steps: Sequence[Step]) -> list[Path]:
+        """Make the parts of some steps; gives all of them, in order.
 
         Stopped at any moment, what was finished stays. Raises CollectionError if nothing of the
         source can be read any more.
@@ -148,17 +150,16 @@ class Line:
 
     def _watched(self, outcomes: Iterator[Outcome]) -> Generator[Outcome, None, None]:
         """The outcomes; stops where it is the source that is gone, not single pictures."""
-        unread = 0
         for outcome in outcomes:
             if isinstance(outcome, Reject) and outcome.reason.startswith(UNREADABLE):
                 self.job.collection.reader.check()
-                unread += 1
-                if unread % GIVE_UP == 0 and not self.source_answers():
+                self._unread += 1
+                if self._unread % GIVE_UP == 0 and not self.source_answers():
                     raise CollectionError(
                         f"The last {GIVE_UP:,} pictures could not be read ({outcome.reason}), nor "
                         "can one that could be read before. Is the network there, or the disk? "
                         "The same command goes on from here."
                     )
             else:
-                unread = 0
+                self._unread = 0
             yield outcome

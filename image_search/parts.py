@@ -11,6 +11,7 @@ picture that is added or removed changes the part it lies in and leaves the othe
 import hashlib
 import json
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -166,9 +167,9 @@ class PartWriter:
     def __init__(self, job: Job, slice: Slice, folder: Path) -> None:
         self._job = job
         self._part = folder / slice.key
-        self._half = folder / f"{slice.key}.tmp"
+        # A name of its own: a machine that was given up may be at the same part still.
+        self._half = folder / f"{slice.key}.{uuid.uuid4().hex[:8]}.tmp"
         self._stopped = folder / f"{slice.key}.stopped"
-        shutil.rmtree(self._half, ignore_errors=True)
         self._half.mkdir(parents=True)
         self._rows: list[Row] = []
         self._count = 0
@@ -234,6 +235,15 @@ class PartWriter:
         hashes = {p.name: file_info(p).sha256 for p in sorted(self._half.iterdir())}
         write_told(self._half, Told(self._job.recipe.key, self._count, rejects, hashes))
         to_disk(self._half)
+        try:
+            self._put()
+        except OSError:
+            if read_told(self._part) is None:
+                raise
+            shutil.rmtree(self._half)  # another machine was faster: it made the same
+        shutil.rmtree(self._stopped, ignore_errors=True)
+
+    def _put(self) -> None:
         aside = self._part.with_name(f"{self._part.name}.old")
         if self._part.exists():  # rows of it were kept until now, and still are if this is killed
             shutil.rmtree(aside, ignore_errors=True)
@@ -241,7 +251,6 @@ class PartWriter:
         self._half.replace(self._part)
         to_disk(self._part.parent)
         shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(self._stopped, ignore_errors=True)
 
     def stop(self) -> None:
         """Let go of the files of a part that will not be finished; keep its rows if they can be."""
@@ -267,6 +276,12 @@ class PartWriter:
         writers, self._writers = self._writers or (), None
         for writer in writers:
             writer.close()
+
+
+def clear_half(folder: Path) -> None:
+    """Remove what a kill left of parts that were being made; nobody goes on with it."""
+    for path in folder.glob("*.tmp"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,10 @@ class SentenceTransformerEncoder:
                 f"The model {model} needs {error.name}, which is not installed. {TWO_WAYS}"
             ) from None
         location, self.revision = resolve(model)
-        self.name = model.partition("@")[0] if not Path(model).is_dir() else Path(model).name
+        here = Path(model).is_dir()
+        self.name = Path(model).name if here else model.partition("@")[0]
+        self.source = os.path.abspath(model) if here else f"{self.name}@{self.revision}"
+        """What opens the very same model, also on another machine."""
         self.device = device or _best_device()
         try:
             self.model = SentenceTransformer(location, device=self.device)

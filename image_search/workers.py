@@ -96,6 +96,10 @@ class Workers:
             reader.close()
             raise
 
+    def end(self) -> None:
+        """Have the processes end now, where nothing is left for them to do here."""
+        self._pool().shutdown(kill_workers=True)
+
     def _prepare(self, items: Iterator[Item]) -> Iterator[Outcome]:
         chunks = _chunks(items)
         waiting: deque[tuple[list[Item], Future[Result]]] = deque()
@@ -117,7 +121,7 @@ class Workers:
                     waiting = deque((chunk, self._submit(chunk)) for chunk in again)
                 yield from outcomes
         except BaseException:  # stopped: at once
-            self._pool().shutdown(kill_workers=True)
+            self.end()
             raise
 
     def _pool(self) -> ProcessPoolExecutor:

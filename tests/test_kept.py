@@ -16,6 +16,7 @@ from image_search.build import Builder, Summary, build
 from image_search.collection import Collection
 from image_search.encoder import OnnxEncoder
 from image_search.folder import open_folder
+from image_search.part_worker import PartWorker
 from image_search.verify import verify
 
 Encoded = list[int]
@@ -25,14 +26,14 @@ Encoded = list[int]
 def encoded(monkeypatch: pytest.MonkeyPatch) -> Encoded:
     """How many pictures were encoded, call by call; those that compare the export left out."""
     counts: Encoded = []
-    original = Builder._encode
+    original = PartWorker._encode
 
-    def watched(self: Builder, pixels: list, entries: list[int]) -> np.ndarray:
+    def watched(self: PartWorker, pixels: list, entries: list[int]) -> np.ndarray:
         if entries:
             counts.append(len(entries))
         return original(self, pixels, entries)
 
-    monkeypatch.setattr(Builder, "_encode", watched)
+    monkeypatch.setattr(PartWorker, "_encode", watched)
     return counts
 
 
@@ -238,10 +239,10 @@ def test_rows_of_the_part_that_was_being_made_are_kept(
 ) -> None:
     """Stopped, not killed: the encoder fails three times within one large part."""
     monkeypatch.setattr(parts, "SIZE", 1000)
-    out, original = tmp_path / "out", Builder._encode
+    out, original = tmp_path / "out", PartWorker._encode
     left = [2]
 
-    def failing(self: Builder, pixels: list, entries: list[int]) -> np.ndarray:
+    def failing(self: PartWorker, pixels: list, entries: list[int]) -> np.ndarray:
         if entries and not left[0]:
             raise KeyboardInterrupt
         left[0] -= bool(entries)
@@ -249,7 +250,7 @@ def test_rows_of_the_part_that_was_being_made_are_kept(
 
     for rows in (16, 32, 48):
         with monkeypatch.context() as patch:
-            patch.setattr(Builder, "_encode", failing)
+            patch.setattr(PartWorker, "_encode", failing)
             left[0] = 2
             with pytest.raises(KeyboardInterrupt):
                 build(open_folder(folder), colours, out, batch_size=8)
