@@ -105,12 +105,10 @@ def engine_sql(
     as_json: AsJson = False,
 ) -> None:
     """Ask a database in SQL, with the rights that its address gives."""
-    from image_search.engine.connection import Connection
+    from image_search.engine.connection import FOR_PEOPLE, Connection
 
     address = _address(where)
-    # A join over shards: the smaller side is sent to all of them.
-    settings: dict[str, Any] = {"distributed_product_mode": "global"}
-    found = Connection(address, database=address.database).table(statement, **settings)
+    found = Connection(address, database=address.database).table(statement, **FOR_PEOPLE)
     if as_json:
         print(json.dumps(found.to_pylist(), ensure_ascii=False, indent=2, default=str))
         return

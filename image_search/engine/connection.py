@@ -34,6 +34,15 @@ _WHOLE = {
     "async_insert": 0,
 }
 
+FOR_PEOPLE: dict[str, Any] = {
+    # Of what the graph finds, a condition such as photo_id != '…' takes some away again.
+    "vector_search_index_fetch_multiplier": 2,
+    "vector_search_with_rescoring": 1,
+    # A join over shards: the smaller side is sent to all of them.
+    "distributed_product_mode": "global",
+}
+"""With these, statements as people write them give what they mean."""
+
 _TOLD: tuple[tuple[frozenset[int | None], str], ...] = (
     (
         frozenset({159, 160}),

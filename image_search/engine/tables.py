@@ -26,9 +26,9 @@ OWN = {"id", "photo_id", ROW, VECTOR, WIDTH, HEIGHT}
 
 INDEX = "by_meaning"
 
-_HNSW = "'bf16', 32, 256"
-"""16-bit floats; links of a node; rows in view while the graph is made. Measured at 100,000 rows:
-twice the rows in view take twice the time to build and find 4 of 1,000 rows more."""
+_HNSW = "'bf16', 32, 128"
+"""16-bit floats; links of a node, and rows in view while the graph is made, as ClickHouse has
+them."""
 
 DISTANCE = "CREATE FUNCTION IF NOT EXISTS distance AS (a, b) -> cosineDistance(a, b)"
 
