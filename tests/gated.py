@@ -42,7 +42,8 @@ class Gated:
         """Somebody of the list who has just signed in."""
         user = self.access.users.get(name)
         sub = self.access.fingerprint(user.hash) if user else f"id-of-{name}"
-        told = {"name": name, "sub": sub, "org": "", "exp": int(time.time()) + 600, **changed}
+        end = time.time() + 600  # not in whole seconds: one that was signed out ends no later one
+        told = {"name": name, "sub": sub, "org": "", "exp": end, **changed}
         return Session(**told)
 
     def cookie(self, name: str, **changed: Any) -> dict[str, str]:

@@ -591,6 +591,15 @@ def test_a_session_that_was_signed_out_is_over_wherever_its_cookie_is(house: Gat
     assert you(house.address, other) == 200
 
 
+def test_who_signed_out_comes_in_again_at_once(house: Gated) -> None:
+    for _ in range(3):  # within one second, by the keys that the other tests use
+        headers = house.cookie("mary")
+        assert you(house.address, headers) == 200
+        with client(house.address, **headers) as mary:
+            mary.post("/logout")
+        assert you(house.address, headers) == 401
+
+
 def test_a_stranger_locks_nobody_out_where_they_have_signed_in() -> None:
     lock = Lock()
     lock.forget("mary", "192.0.2.1")  # the right password was given there
