@@ -1,4 +1,4 @@
-"""Our way and the article's, measured in one run: serving, from the Hub, and building.
+"""Our way and the article's, measured in one run: serving, from the Hub, building, and databases.
 
     make bench                              # all of it: half an hour on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1
@@ -12,7 +12,8 @@ Both ways have the same CLIP of the genuine size with random weights, and the sa
 each is a fresh process at each turn, and the turns alternate. Figures are medians, ratios say how
 many times as good ours is. Nothing outside this machine is asked.
 
-`--only` takes serving, hub and building; the modules of these names say what exactly is measured.
+`--only` takes serving, hub, building and engine; the modules that are called so say what exactly is
+measured.
 Needs what `make test` installs, 8 GB of memory and 12 GB of disk. A table is printed, and all
 turns are written as JSON. Never run by pytest.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import building
+import engines
 import fetching
 import serving
 from common import (
@@ -43,7 +45,7 @@ from common import (
     table,
 )
 
-PARTS = ("serving", "hub", "building")
+PARTS = ("serving", "hub", "building", "engine")
 
 LARGE = 100_000
 """From so many rows on the ratios are what was set as the goal; with few all is start-up."""
@@ -82,6 +84,16 @@ def run(
         pictures = make(folder / "pictures", "pictures", count)
         result = building.compare(pictures, model, folder / "turn", min(2, arguments.rounds))
         yield f"Building {count:,} pictures", result
+    if "engine" in arguments.only:
+        for rows, ways in zip(arguments.engine_rows, (engines.SMALL, engines.LARGE), strict=False):
+            with tempfile.TemporaryDirectory(dir=folder) as name:
+                place = Path(name) / "rows"
+                measure(
+                    "engine_ways.py", "material", place, model, rows,
+                    variables=environment(OURS, Path(name)),
+                )  # fmt: skip
+                result = engines.compare(place, arguments.queries, ways)
+            yield f"A database, {rows:,} vectors", result
 
 
 def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
@@ -90,6 +102,8 @@ def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
     if title.startswith("Building"):
         shown = table(title, medians, building.expected(gpu))
         return f"{shown}\nWhat holds up our build: {result['bottleneck']}."
+    if title.startswith("A database"):
+        return engines.show(title, result)
     if title.startswith("From"):
         return table(title, medians, fetching.EXPECTED)
     rows = int(title.split()[1].replace(",", ""))
@@ -111,6 +125,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="hub and building: at most 2")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--hub-rows", type=int, default=10_000)
+    parser.add_argument(
+        "--engine-rows", type=int, nargs="+", default=[100_000, 400_000],
+        help="beside FAISS; one shard beside two",
+    )  # fmt: skip
     parser.add_argument("--pictures", type=int, help="default: 2,048; 8,192 with a GPU")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/DATE.json")
     arguments = parser.parse_args()

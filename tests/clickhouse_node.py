@@ -67,6 +67,11 @@ class Node:
                 time.sleep(0.1)
         raise AssertionError(f"no ClickHouse at port {self.http}")
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         assert self._process
         self._process.send_signal(number)
