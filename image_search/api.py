@@ -251,7 +251,7 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
     @api.get("/health")
     def health() -> Health:
         """Whether questions can be answered."""
-        searcher.artifact.check_current()
+        searcher.check()
         return Health()
 
     return api

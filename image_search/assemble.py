@@ -206,7 +206,10 @@ def _write_table(done: Path, extra: Extra, ids: list[str], notices: list[str]) -
     path = done / layout.TABLES / f"{extra.name}.parquet"
     path.parent.mkdir(exist_ok=True)
     rows = write_extra(extra, ids, path, notices)
-    return layout.TableInfo(name=extra.name, key=extra.key, rows=rows)
+    schema = pq.read_schema(path)
+    others = [name for name in schema.names if name != extra.key]
+    columns = sorted(others, key=lambda name: "string" not in str(schema.field(name).type))
+    return layout.TableInfo(name=extra.name, key=extra.key, rows=rows, columns=columns)
 
 
 def _named(reject: Reject, collection: Collection) -> str:

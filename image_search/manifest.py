@@ -73,6 +73,8 @@ class TableInfo(_Record):
     key: str
     """Its column that holds ids of pictures."""
     rows: int
+    columns: list[str] = []
+    """Its other columns, those of texts first: what can be asked of it. None in older ones."""
 
 
 class EncoderInfo(_Record):

@@ -205,6 +205,12 @@ class Searcher:
         """Where a picture stands in the collection. Raises NotFoundError if there is none such."""
         return self._rows([id])[0]
 
+    def check(self) -> None:
+        """Raise ArtifactError or EngineError if questions cannot be answered now."""
+        self.artifact.check_current()
+        if self._engine:
+            self._engine.check()
+
     @cached_property
     def questions(self) -> "Questions":
         """The tables beside the pictures, to be asked by `counts` and `top`.
@@ -214,9 +220,8 @@ class Searcher:
         from image_search.engine.questions import Questions
 
         if self._engine:
-            return Questions.of_database(
-                self._engine.connection, self.artifact, self._engine.tables
-            )
+            infos = self.artifact.manifest.tables
+            return Questions.of_database(self._engine.connection, infos, self._engine.tables)
         return Questions.of_files(self.artifact)
 
     def counts(self, table: str, ids: Sequence[str]) -> "list[Count]":

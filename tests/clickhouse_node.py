@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import httpx
 
@@ -26,7 +28,8 @@ from chdb import _chdb
 _chdb.query({_SERVES!r}, "TabSeparated", path=os.path.abspath("db"))
 """
 
-CLUSTER = "two"
+REFERENCE = Path(__file__).parents[1] / "assets" / "clickhouse" / "cluster.xml"
+CLUSTER = "image_search"
 
 
 class Node:
@@ -39,17 +42,22 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, nodes: list["Node"]) -> None:
-        """Have it know the shards of a cluster."""
-        shards = "".join(
-            "<shard><internal_replication>true</internal_replication><replica>"
-            f"<host>127.0.0.1</host><port>{node.tcp}</port></replica></shard>"
-            for node in nodes
-        )
-        (self.folder / "config.xml").write_text(
-            "<clickhouse><listen_host>127.0.0.1</listen_host>"
-            f"<http_port>{self.http}</http_port><tcp_port>{self.tcp}</tcp_port>"
-            f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers></clickhouse>"
-        )
+        """Give it the reference configuration, with our names and ports."""
+        told = ElementTree.parse(REFERENCE)
+        root = told.getroot()
+        if len(nodes) == 1:
+            root.remove(_found(root, "remote_servers"))
+        else:
+            for node, replica in zip(nodes, root.iter("replica"), strict=True):
+                _found(replica, "host").text = "127.0.0.1"
+                _found(replica, "port").text = str(node.tcp)
+        for name, value in (
+            ("listen_host", "127.0.0.1"),
+            ("http_port", self.http),
+            ("tcp_port", self.tcp),
+        ):
+            ElementTree.SubElement(root, name).text = str(value)
+        told.write(self.folder / "config.xml")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -85,6 +93,12 @@ class Node:
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self.kill()
+
+
+def _found(within: Element, name: str) -> Element:
+    found = within.find(name)
+    assert found is not None, f"{REFERENCE} has no {name}"
+    return found
 
 
 def _free_ports() -> tuple[int, int]:

@@ -124,6 +124,8 @@ class Connection:
                 return self._shared
         if not hasattr(self._mine, "client"):
             self._mine.client = self._connect()
+            with self._lock:  # as long as there is one, the database stays open
+                self._shared = self._shared or self._mine.client
         return self._mine.client
 
     def _connect(self) -> Any:

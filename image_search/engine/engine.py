@@ -34,6 +34,10 @@ class Engine:
         }
         """Table beside the pictures → what it is called in the database."""
 
+    def check(self) -> None:
+        """Raise EngineError if the database does not answer, or not as a whole."""
+        self.index.count()
+
     @classmethod
     def open(cls, address: str, manifest: Manifest, version: str) -> "Engine":
         """Open a version. Raises ConfigError for a wrong address, or if the version is not there;

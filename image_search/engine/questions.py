@@ -11,18 +11,17 @@ through the embedded one.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from image_search.artifact import Artifact
 from image_search.engine.address import Address
 from image_search.engine.connection import Connection
 from image_search.engine.tables import quoted, text
 from image_search.errors import QueryError
-from image_search.manifest import TABLES
+from image_search.manifest import TABLES, TableInfo
 
 TOP = 5
 """Values that are given unless more are asked for."""
@@ -35,8 +34,8 @@ class Asked:
     """A table that can be asked."""
 
     name: str
-    source: str
-    """What stands behind FROM."""
+    source: Callable[[str], str]
+    """Gives what stands behind FROM, when it is asked."""
     key: str
     """Its column with the ids of the pictures."""
     columns: tuple[str, ...]
@@ -61,27 +60,15 @@ class Questions:
     @classmethod
     def of_files(cls, artifact: Artifact) -> "Questions":
         """Through the embedded database, in memory."""
-        asked = []
-        for info in artifact.manifest.tables:
-            path = artifact.files.local(f"{TABLES}/{info.name}.parquet").resolve()
-            asked.append(_asked(info.name, f"file({text(str(path))}, Parquet)", info.key, path))
+        asked = [_asked(info, partial(_in_file, artifact)) for info in artifact.manifest.tables]
         return cls(Connection(Address(folder=Path(":memory:"))), asked)
 
     @classmethod
     def of_database(
-        cls, connection: Connection, artifact: Artifact, tables: Mapping[str, str]
+        cls, connection: Connection, infos: Sequence[TableInfo], tables: Mapping[str, str]
     ) -> "Questions":
         """Of what `engine load` made; `tables` says what each is called there."""
-        asked = [
-            _asked(
-                info.name,
-                tables[info.name],
-                info.key,
-                artifact.files.local(f"{TABLES}/{info.name}.parquet"),
-            )
-            for info in artifact.manifest.tables
-        ]
-        return cls(connection, asked)
+        return cls(connection, [_asked(info, tables.__getitem__) for info in infos])
 
     def counts(self, table: str, ids: Sequence[str]) -> list[Count]:
         """In how many rows each picture stands, most first, then by id; those in none too.
@@ -90,7 +77,7 @@ class Questions:
         """
         asked = self._table(table)
         rows = self._connection.rows(
-            f"SELECT {quoted(asked.key)} AS id, count() AS rows FROM {asked.source} "
+            f"SELECT {quoted(asked.key)} AS id, count() AS rows FROM {asked.source(table)} "
             f"WHERE {quoted(asked.key)} IN {{ids:Array(String)}} GROUP BY id",
             {"ids": list(ids)},
         )
@@ -111,7 +98,8 @@ class Questions:
                 f"{', '.join(asked.columns) or 'none'}."
             )
         found = self._connection.rows(
-            f"SELECT toString({quoted(column)}) AS value, count() AS rows FROM {asked.source} "
+            f"SELECT toString({quoted(column)}) AS value, count() AS rows "
+            f"FROM {asked.source(table)} "
             f"WHERE {quoted(asked.key)} = {{id:String}} AND isNotNull({quoted(column)}) "
             f"GROUP BY value ORDER BY rows DESC, value LIMIT {int(k)}",
             {"id": id},
@@ -127,10 +115,13 @@ class Questions:
         return self.tables[name]
 
 
-def _asked(name: str, source: str, key: str, path: Path) -> Asked:
-    schema = pq.read_schema(path)
-    others = [column for column in schema.names if column != key]
-    texts = [column for column in others if "string" in str(schema.field(column).type)]
-    first = next((c for c in texts if _WORDS.search(c)), next(iter(texts), None))
-    ordered = sorted(others, key=lambda column: column != first)
-    return Asked(name, source, key, tuple(ordered))
+def _in_file(artifact: Artifact, table: str) -> str:
+    """A table as its file, which is fetched from the Hub when it is asked first."""
+    path = artifact.files.local(f"{TABLES}/{table}.parquet").resolve()
+    return f"file({text(str(path))}, Parquet)"
+
+
+def _asked(info: TableInfo, source: Callable[[str], str]) -> Asked:
+    first = next((column for column in info.columns if _WORDS.search(column)), None)
+    ordered = sorted(info.columns, key=lambda column: column != first)
+    return Asked(info.name, source, info.key, tuple(ordered))

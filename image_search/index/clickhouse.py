@@ -57,7 +57,10 @@ class ClickHouseIndex:
         self, vector: Vectors, k: int, exclude: Collection[int] = (), where: Filter = ()
     ) -> tuple[Rows, Vectors]:
         k = checked(self, vector, k)
-        self._count()
+        with self._counting:
+            if time.monotonic() - self._counted >= COUNTED:
+                self.count()
+                self._counted = time.monotonic()
         excluded = frozenset(exclude)
         # Sorted by row, or with the excluded left out, by the database, the graph would not be
         # used: so some more, of which the excluded are taken out, until one is farther away.
@@ -84,20 +87,16 @@ class ClickHouseIndex:
         held: Vectors = unit(np.array(found[0][0], np.float32)[None])[0]
         return held
 
-    def _count(self) -> None:
-        """Raise EngineError if rows are missing."""
-        with self._counting:
-            if time.monotonic() - self._counted < COUNTED:
-                return
-            found = int(self._connection.rows(f"SELECT count() FROM {self._table}")[0][0])
-            if found != len(self):
-                raise EngineError(
-                    "A part of the collection is missing at the moment, so this was not answered: "
-                    "it would miss pictures without saying so. Try again in a while.",
-                    f"{self._table} has {found:,} rows instead of {len(self):,}; does a shard lack "
-                    "its own? Load the collection again.",
-                )
-            self._counted = time.monotonic()
+    def count(self) -> None:
+        """Raise EngineError if rows are missing, or the database does not answer."""
+        found = int(self._connection.rows(f"SELECT count() FROM {self._table}")[0][0])
+        if found != len(self):
+            raise EngineError(
+                "A part of the collection is missing at the moment, so this was not answered: it "
+                "would miss pictures without saying so. Try again in a while.",
+                f"{self._table} has {found:,} rows instead of {len(self):,}; does a shard lack its "
+                "own? Load the collection again.",
+            )
 
     def _nearest(self, vector: Vectors, limit: int, where: Filter) -> tuple[Rows, Vectors]:
         """So many rows and their distances; fewer only if there are no more."""
