@@ -19,9 +19,10 @@ from image_search.errors import EngineError, NotFoundError
 from image_search.filters import Filter, OneOf
 from image_search.index.protocol import TIES, Rows, checked
 
-CANDIDATES = 512
-"""How many rows the graph keeps in view while it searches: twice ClickHouse's own, for words, which
-lie farther from pictures than these from each other."""
+CANDIDATES = 4_096
+"""How many rows the graph keeps in view while it searches. Measured at 100,000 vectors that lie as
+CLIP's and have little order within: ClickHouse's own 256 find 82 of the 100 nearest in 12 ms, 1,024
+find 95 in 16 ms, these 99.8 in 29 ms."""
 
 EXCLUDED = 1_000
 """Excluded rows for which others are asked for at once; with more, some at a time."""
