@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import clickhouse_node
+import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -233,8 +235,6 @@ def test_a_dead_shard_is_told_and_all_is_back_after_its_restart(
     before = [hit.id for hit in ours.search("a guitar")]
     with environment(**{STATE: os.environ[STATE], "IMAGE_SEARCH_ENGINE": shards}):  # noqa: SIM117
         with serving(demo.artifact.path) as address:
-            import httpx
-
             asked = f"{address}/api/v1/search?text=a+guitar"
             for node in (1, 0):
                 assert httpx.get(asked, timeout=30).status_code == 200
@@ -459,3 +459,46 @@ def test_fields_of_every_kind_come_back_as_they_were(
     ours, theirs = opened(database, built), image_search.open(built, withdrawn=set())
     for id in theirs.artifact.catalogue.ids():
         assert vars(ours.record(id)) == vars(theirs.record(id))
+
+
+def test_a_folder_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "picture.jpg").write_bytes(b"")
+    for folder in (tmp_path, tmp_path / "nothing"):
+        done = command("engine", "status", f"chdb://{folder}")
+        assert done.returncode == 1
+        assert "There is no database in" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.jpg"]
+
+
+def test_any_statement_can_be_sent(versions: Callable[[int], Path], tmp_path: Path) -> None:
+    address = f"chdb://{tmp_path}/database"
+    assert command("engine", "load", str(versions(1)), "--to", address).returncode == 0
+    for statement, said in (
+        ("CREATE VIEW ids AS SELECT id FROM photos", ""),
+        ("select id from ids order by id limit 1", "id\ncold/blue.png\n"),
+        ("DROP VIEW ids", ""),
+    ):
+        done = command("engine", "sql", statement, "--engine", address)
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+    wrong = command("engine", "sql", "SELECT nothing FROM photos", engine=address)
+    assert wrong.returncode == 1
+    assert "nothing" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_the_app_serves_from_an_embedded_database_and_ends_when_told(
+    versions: Callable[[int], Path], tmp_path: Path
+) -> None:
+    address = f"chdb://{tmp_path}/database"
+    assert command("engine", "load", str(versions(1)), "--to", address).returncode == 0
+    variables = {STATE: os.environ[STATE], "IMAGE_SEARCH_ENGINE": address}
+    with environment(**variables), serving(versions(1)) as served:
+        with ThreadPoolExecutor(8) as pool:
+            asked = [f"{served}/api/v1/search?text={c}" for c in ("red", "blue", "green") * 10]
+            found = list(
+                pool.map(lambda a: httpx.get(a, timeout=30).json()["hits"][0]["id"], asked)
+            )
+        assert found == ["warm/red.png", "cold/blue.png", "cold/green.png"] * 10
+        assert httpx.get(f"{served}/api/v1/health").status_code == 200
+        began = time.monotonic()
+    assert time.monotonic() - began < 10  # it was told to end by SIGTERM

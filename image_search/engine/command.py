@@ -1,6 +1,7 @@
 """The commands `engine load`, `engine status`, `engine sql` and `engine drop`."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ Where = Annotated[
     str | None,
     typer.Argument(metavar="ENGINE", help="The database. Default: IMAGE_SEARCH_ENGINE."),
 ]
+
+
+_GIVES_ROWS = re.compile(r"[\s(]*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)\b", re.IGNORECASE)
 
 
 @engine.command("load")
@@ -105,10 +109,15 @@ def engine_sql(
     as_json: AsJson = False,
 ) -> None:
     """Ask a database in SQL, with the rights that its address gives."""
-    from image_search.engine.connection import FOR_PEOPLE, Connection
+    from image_search.engine.connection import FOR_PEOPLE, LONG, Connection
 
     address = _address(where)
-    found = Connection(address, database=address.database).table(statement, **FOR_PEOPLE)
+    connection = Connection(address, patience=LONG, database=address.database)
+    if not _GIVES_ROWS.match(statement):
+        connection.command(statement)
+        print("Done.", file=sys.stderr)
+        return
+    found = connection.table(statement, **FOR_PEOPLE)
     if as_json:
         print(json.dumps(found.to_pylist(), ensure_ascii=False, indent=2, default=str))
         return

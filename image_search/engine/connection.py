@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from image_search.engine.address import Address
@@ -16,6 +17,9 @@ from image_search.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MEMORY = Path(":memory:")
+"""In the place of a folder: an embedded database that is gone with the process."""
 
 PATIENCE = 10
 """Seconds within which a question is answered."""
@@ -131,6 +135,7 @@ class Connection:
     def _connect(self) -> Any:
         connect = _library()
         if self.address.folder:
+            _check_folder(self.address.folder)
             return connect.get_client(
                 interface="chdb", path=str(self.address.folder), database=self._database
             )
@@ -172,6 +177,23 @@ class Connection:
             if code in codes:
                 return EngineError(told, detail, code)
         return EngineError("The database could not answer this.", detail, code)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of an embedded database, unless there is one; it holds nothing yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / "metadata").mkdir()
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ConfigError if it is not of an embedded database, which would make one of any."""
+    if folder != MEMORY and not (folder / "metadata").is_dir():
+        what = "something else" if folder.exists() else "nothing"
+        raise ConfigError(
+            f"There is no database in {folder}, but {what}. `engine load ARTIFACT --to "
+            "chdb://FOLDER` makes one in a new folder."
+        )
 
 
 def _library() -> Any:

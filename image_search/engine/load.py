@@ -23,7 +23,7 @@ from image_search.artifact import Artifact
 from image_search.encoder import Vectors
 from image_search.engine import tables
 from image_search.engine.address import Address
-from image_search.engine.connection import LONG, Connection
+from image_search.engine.connection import LONG, Connection, make_folder
 from image_search.engine.holdings import drop_version, holdings, is_used
 from image_search.engine.tables import HEIGHT, INDEX, PHOTOS, ROW, VECTOR, WIDTH, Names, quoted
 from image_search.errors import ConfigError, EngineError
@@ -109,6 +109,8 @@ class _Loader:
             list(pool.map(work, self._hosts))
 
     def _prepare(self) -> None:
+        if self._address.folder:
+            make_folder(self._address.folder)
         for host in self._hosts:
             version = str(host.rows("SELECT version()")[0][0])
             if tuple(map(int, version.split(".")[:2])) < OLDEST:

@@ -14,11 +14,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from image_search.artifact import Artifact
 from image_search.engine.address import Address
-from image_search.engine.connection import Connection
+from image_search.engine.connection import MEMORY, Connection
 from image_search.engine.tables import quoted, text
 from image_search.errors import QueryError
 from image_search.manifest import TABLES, TableInfo
@@ -61,7 +60,7 @@ class Questions:
     def of_files(cls, artifact: Artifact) -> "Questions":
         """Through the embedded database, in memory."""
         asked = [_asked(info, partial(_in_file, artifact)) for info in artifact.manifest.tables]
-        return cls(Connection(Address(folder=Path(":memory:"))), asked)
+        return cls(Connection(Address(folder=MEMORY)), asked)
 
     @classmethod
     def of_database(
