@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -46,6 +47,9 @@ PATIENCE = 60.0
 
 ANSWER = 10.0
 """Seconds within which the address of a cluster has to answer."""
+
+GREETING = 30.0
+"""Seconds within which it has to answer as a cluster does."""
 
 RETRIES = 5
 """How often a part is tried again whose worker was lost: it may be the part that kills it."""
@@ -383,6 +387,16 @@ def _check_answers(address: str) -> None:
         raise ConfigError(
             f"No cluster of Ray answers at {address} ({error}). Is `ray start --head` running "
             "there, and may this machine reach it?"
+        ) from None
+    # Something else that listens there would be waited for for ever. Ray's own check, in a process
+    # of its own: it would hang as well.
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
+    try:
+        subprocess.run([*check, "--address", address], capture_output=True, timeout=GREETING)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"What listens at {address} is no cluster of Ray, or did not answer as one within "
+            f"{GREETING:.0f} seconds. Is that the port of `ray start --head`?"
         ) from None
 
 

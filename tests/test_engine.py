@@ -302,7 +302,12 @@ def versions(
     def version(number: int) -> Path:
         out = folder / str(number)
         if not out.exists():
-            build(open_folder(pictures), colours, out, CollectionInfo(name=f"version {number}"))
+            build(
+                open_folder(pictures),
+                colours,
+                out,
+                CollectionInfo(name="colours", description=str(number)),
+            )
         return out
 
     return version
@@ -332,7 +337,7 @@ def test_a_new_version_becomes_current_without_an_interruption(
     assert len(counts) > 3
     assert reader.search("red")[0].id == "warm/red.png"  # of the former version
     first = holdings.holdings(connection)[0]
-    assert (first.about.collection, first.current) == ("version 2", True)
+    assert (first.about.version, first.current) == (Artifact.open(versions(2)).version, True)
     time.sleep(1.1)  # the time of a change has whole seconds
     assert loaded(address, versions(3)).dropped == [Artifact.open(versions(1)).version]
     assert opened(address, versions(2)).search("red")
@@ -340,7 +345,22 @@ def test_a_new_version_becomes_current_without_an_interruption(
         opened(address, versions(1))
     # Back to a version that is still there: nothing is inserted.
     assert loaded(address, versions(2)).inserted == 0
-    assert holdings.holdings(connection)[0].about.collection == "version 2"
+    assert holdings.holdings(connection)[0].about == first.about
+
+
+def test_tables_of_somebody_else_are_left_alone(
+    versions: Callable[[int], Path], shards: str
+) -> None:
+    first = Connection(parse(shards))
+    first.command("CREATE DATABASE IF NOT EXISTS image_search")
+    first.command("CREATE TABLE image_search.photos (a Int8) ENGINE = MergeTree ORDER BY a")
+    try:
+        with pytest.raises(ConfigError, match="a table photos that `engine load` did not make"):
+            loaded(shards, versions(1))
+        assert command("engine", "drop", shards, "--yes").returncode == 1
+        assert first.rows("SELECT count() FROM image_search.photos")
+    finally:
+        first.command("DROP TABLE image_search.photos SYNC")
 
 
 KILLED = """

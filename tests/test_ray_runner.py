@@ -285,6 +285,14 @@ def test_an_address_where_no_cluster_is_is_told_soon(address: str, message: str)
     assert time.monotonic() - start < 15
 
 
+def test_what_is_no_cluster_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_runner, "GREETING", 3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="is no cluster of Ray"):
+            RayRunner(address)._connect(None)
+
+
 # The command
 
 DRIVER = """

@@ -116,9 +116,25 @@ class _Loader:
             if tuple(map(int, version.split(".")[:2])) < OLDEST:
                 raise EngineError(f"{host.name} is ClickHouse {version}; 26.9 or newer is needed.")
             host.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._address.database)}")
+            self._check_names(host)
             host.command(tables.DISTANCE)
         if self._address.cluster:
             self._check_cluster()
+
+    def _check_names(self, host: Connection) -> None:
+        """Raise ConfigError if a table of somebody else's has a name that becomes ours."""
+        wanted = [PHOTOS, *(tables.extra_name(info.name) for info in self._extras)]
+        found = host.rows(
+            "SELECT name, comment FROM system.tables "
+            "WHERE database = {d:String} AND name IN {names:Array(String)}",
+            {"d": self._address.database, "names": wanted},
+        )
+        for name, comment in found:
+            if tables.about(comment) is None:
+                raise ConfigError(
+                    f"The database {self._address.database} on {host.name} has a table {name} that "
+                    "`engine load` did not make. Name another database in the address."
+                )
 
     def _check_cluster(self) -> None:
         for host in self._hosts:
@@ -277,11 +293,12 @@ class _Loader:
                 host.command(tables.current(self._names(name), key, told))
 
     def _drop_old(self) -> list[str]:
-        """Drop all but this version and the one before, which somebody may be reading."""
+        """Drop all of this collection but this version and the one before, which may be read."""
         others = [
             held.about.version
             for held in holdings(self._first)
             if held.about.version != self._artifact.version
+            and held.about.collection == self._about.collection
         ]
         old = others[1:]
         for host in self._hosts:
