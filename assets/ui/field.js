@@ -1,5 +1,6 @@
 // Where the question is put: words, and pictures that are chosen, pasted or dropped.
 
+import { element } from "./element.js";
 import { NOTHING, isEmpty } from "./question.js";
 
 const TOUCH = matchMedia("(hover: none)");
@@ -136,22 +137,15 @@ export class Field {
 
   /** A picture that is searched with; `without` is what the pictures are when it is taken away. */
   #chip(name, address, without) {
-    const chip = document.createElement("li");
-    const image = new Image();
-    image.alt = name;
-    image.title = name;
-    image.src = address;
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.setAttribute("aria-label", `Search without ${name}`);
-    remove.textContent = "×";
+    const image = element("img", { alt: name, title: name, src: address });
+    const how = { type: "button", ariaLabel: `Search without ${name}` };
+    const remove = element("button", how, "×");
     remove.addEventListener("click", () => {
       const question = { ...this.pictures, ...without, text: this.words.value };
       this.on.ask(question);
       this.words.focus();
     });
-    chip.append(image, remove);
-    return chip;
+    return element("li", {}, image, remove);
   }
 }
 

@@ -1,5 +1,7 @@
 // The pictures: justified rows of known sizes, moved through with the arrow keys.
 
+import { element } from "./element.js";
+
 const GAP = 8; // pixels between pictures
 const NARROWEST = 0.3; // width by height; what is longer is shown whole within this
 const WIDEST = 4;
@@ -106,23 +108,15 @@ export class Grid {
   }
 
   #cell(picture, index) {
-    const cell = document.createElement("li");
-    cell.shape = Math.min(WIDEST, Math.max(NARROWEST, picture.width / picture.height));
-    const link = document.createElement("a");
-    link.href = this.addressOf(picture.id);
-    link.tabIndex = -1;
-    link.draggable = false;
-    const image = document.createElement("img");
-    image.alt = picture.title;
-    image.loading = index < AT_ONCE ? "eager" : "lazy";
-    image.decoding = "async";
-    image.draggable = false;
+    const shape = Math.min(WIDEST, Math.max(NARROWEST, picture.width / picture.height));
+    const loading = index < AT_ONCE ? "eager" : "lazy";
+    const how = { alt: picture.title, loading, decoding: "async", draggable: false };
+    const image = element("img", how);
     image.addEventListener("load", () => image.classList.add("loaded"));
     image.src = picture.thumbnail;
     image.dataset.large = picture.picture;
-    link.append(image, caption(picture));
-    cell.append(link);
-    return cell;
+    const to = { href: this.addressOf(picture.id), tabIndex: -1, draggable: false };
+    return element("li", { shape }, element("a", to, image, caption(picture)));
   }
 
   #click(event) {
@@ -188,23 +182,17 @@ export class Grid {
 
 /** Title, credit and nearness; what the credit line says of the title is not said twice. */
 function caption(picture) {
-  const lines = document.createElement("span");
-  lines.className = "caption";
-  const add = (name, text) => {
-    const line = document.createElement("span");
-    line.className = name;
-    line.dir = "auto";
-    line.textContent = text;
+  const lines = element("span", { className: "caption" });
+  const add = (className, text) => {
+    const line = element("span", { className, dir: "auto" }, text);
     lines.append(line);
     return line;
   };
-  add("title", picture.title).setAttribute("aria-hidden", "true"); // it is the picture's name
+  add("title", picture.title).ariaHidden = "true"; // it is the picture's name
   const credit = picture.credit.replace(`${picture.title}. `, "");
   if (credit) add("credit", credit);
   if (picture.score !== undefined) {
-    const label = document.createElement("span");
-    label.className = "label";
-    label.textContent = "nearness ";
+    const label = element("span", { className: "label" }, "nearness ");
     add("score", picture.score.toFixed(2)).prepend(label);
   }
   return lines;

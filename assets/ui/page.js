@@ -1,10 +1,12 @@
 // The search page: a question comes from the field, a picture or the address; its pictures go to
 // the grid, and one of them to the panel. The address always says what is shown.
 
+import { element } from "./element.js";
 import { Field } from "./field.js";
 import { Grid } from "./grid.js";
 import { Panel } from "./panel.js";
 import * as questions from "./question.js";
+import { Counts } from "./tables.js";
 import { Withdrawn } from "./withdrawal.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
@@ -37,6 +39,10 @@ class Page {
       addressOf: (id) => questions.toAddress(this.question, id),
       onOpen: (index) => this.#open(this.shown.pictures[index].id),
       onEnd: () => this.#more(),
+    });
+    this.counts = new Counts(this.part("found"), {
+      addressOf: (id) => questions.toAddress(this.question, id),
+      open: (id) => this.#open(id, true),
     });
     this.panel = new Panel(this.part("panel"), {
       close: () => this.#close(),
@@ -125,8 +131,7 @@ class Page {
       return search.signal.aborted ? undefined : found;
     } catch (error) {
       if (search.signal.aborted) return undefined;
-      if (!(error instanceof questions.Problem)) throw error;
-      this.#trouble(error.message);
+      this.#trouble(questions.told(error));
       const text = question.text || this.question.text;
       if (this.field.shows(question)) this.field.show({ ...this.question, text });
       return null;
@@ -169,8 +174,8 @@ class Page {
       if (this.shown === shown) this.grid.append(told.hits);
       this.#showEnd();
     } catch (error) {
-      if (!(error instanceof questions.Problem)) throw error;
-      if (this.shown === shown) this.#showEnd(error.message); // here: nobody asked for it above
+      const trouble = questions.told(error);
+      if (this.shown === shown) this.#showEnd(trouble); // here: nobody asked for it above
     } finally {
       shown.busy = false;
     }
@@ -178,7 +183,9 @@ class Page {
 
   // One picture
 
-  #open(id) {
+  /** From a row of a table (there one comes back to) or from anywhere else. */
+  #open(id, fromRow = false) {
+    this.fromRow = fromRow;
     this.search?.abort(); // going back or forward, not yet there
     const address = questions.toAddress(this.question, id);
     if (this.panel.isOpen) history.replaceState(history.state, "", address);
@@ -209,21 +216,23 @@ class Page {
       const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
       const place = this.shown.query === undefined ? "" : " by nearness";
       const standing = index < 0 ? "" : `No. ${number(index + 1)}${place}`;
-      this.grid.holding(index, () =>
+      this.grid.holding(this.fromRow ? -1 : index, () =>
         this.panel.show(picture, { standing, first: index <= 0, last }, about),
       );
       this.grid.mark(index);
     } catch (error) {
-      if (!(error instanceof questions.Problem)) throw error;
-      this.#trouble(error.message);
+      this.#trouble(questions.told(error));
     }
   }
 
   #hidePicture() {
     const index = this.#indexOf(this.panel.picture.id);
-    this.grid.holding(index, () => this.panel.hide());
+    const address = questions.toAddress(this.question, this.panel.picture.id);
+    const row = this.fromRow && this.root.querySelector(`[open] a[href="${address}"]`);
+    this.grid.holding(row ? -1 : index, () => this.panel.hide());
     this.grid.mark(-1);
-    if (index >= 0) this.grid.focus(index);
+    if (row) row.focus();
+    else if (index >= 0) this.grid.focus(index);
   }
 
   /** The address of a picture where it stands; by itself if it was found with a visitor's own. */
@@ -273,11 +282,7 @@ class Page {
     const count = ids.length === 1 ? "The picture was" : `${ids.length} pictures were`;
     const later = kept ? "" : " It could not be written down yet; that is tried again.";
     const copies = left ? ` Pictures that look like copies and are still there: ${left}.` : "";
-    const line = paragraph(`${count} withdrawn.${later}${copies} `);
-    line.className = "done";
-    const undo = document.createElement("button");
-    undo.type = "button";
-    undo.textContent = "Bring back";
+    const undo = element("button", { type: "button" }, "Bring back");
     undo.addEventListener("click", async () => {
       undo.disabled = true;
       try {
@@ -285,13 +290,12 @@ class Page {
         this.withdrawn.show();
         await this.#refresh();
       } catch (error) {
-        if (!(error instanceof questions.Problem)) throw error;
         undo.disabled = false;
-        this.#trouble(error.message);
+        this.#trouble(questions.told(error));
       }
     });
-    line.append(undo);
-    return line;
+    const said = `${count} withdrawn.${later}${copies} `;
+    return element("p", { className: "done" }, said, undo);
   }
 
   // What is said
@@ -304,13 +308,10 @@ class Page {
 
   #showSummary() {
     const { notices, query } = this.shown;
-    const heading = document.createElement("h2");
-    heading.append(...(query === undefined ? ["From all over the collection"] : this.#asked()));
+    const said = query === undefined ? ["From all over the collection"] : this.#asked();
+    const heading = element("h2", {}, ...said);
     this.part("explained").textContent = query === undefined ? INVITATION : NEARNESS;
-    this.part("status").replaceChildren(
-      heading,
-      ...(notices ?? []).map((notice) => paragraph(notice)),
-    );
+    this.part("status").replaceChildren(heading, ...(notices ?? []).map(paragraph));
     document.title = query === undefined ? this.title : `${heading.textContent} · ${this.title}`;
   }
 
@@ -325,7 +326,9 @@ class Page {
     return ["Pictures like ", ...listed, ...(text.trim() ? [", together with ", quoted(text)] : [])];
   }
 
+  /** Say how many these are, below them, and what the tables do, above. */
   #showEnd(trouble = "") {
+    this.counts.show(this.shown.pictures);
     const { cursor, pictures, query, total } = this.shown;
     const atEnd = !cursor && query !== undefined && pictures.length > 0;
     this.part("more").hidden = !cursor;
@@ -355,18 +358,10 @@ class Page {
   }
 }
 
-function paragraph(text) {
-  const line = document.createElement("p");
-  line.textContent = text;
-  return line;
-}
+const paragraph = (text) => element("p", {}, text);
 
 /** Words of others in a sentence of ours: whichever way they run, ours runs on. */
-function quoted(text) {
-  const words = document.createElement("bdi");
-  words.textContent = `“${text.trim()}”`;
-  return words;
-}
+const quoted = (text) => element("bdi", {}, `“${text.trim()}”`);
 
 /** Say who is signed in, where people sign in. */
 async function showYou() {

@@ -1,6 +1,8 @@
 // One picture, large, with all that is known of it: beside the pictures on a wide screen, over
 // them on a narrow one.
 
+import { element } from "./element.js";
+import { topsOf } from "./tables.js";
 import { Withdrawal } from "./withdrawal.js";
 
 const WIDE = matchMedia("(min-width: 900px)");
@@ -18,11 +20,14 @@ export class Panel {
       done: (ids, how) => on.withdrawn(ids, how),
       trouble: (text) => (this.part("panel-trouble").textContent = text),
     });
-    this.part("close").addEventListener("click", () => on.close());
-    this.part("previous").addEventListener("click", () => on.step(-1));
-    this.part("next").addEventListener("click", () => on.step(1));
-    this.part("like").addEventListener("click", () => on.like(this.picture));
-    this.part("copy").addEventListener("click", () => this.#copy());
+    const does = {
+      close: () => on.close(),
+      previous: () => on.step(-1),
+      next: () => on.step(1),
+      like: () => on.like(this.picture),
+      copy: () => this.#copy(),
+    };
+    for (const id in does) this.part(id).addEventListener("click", does[id]);
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       on.close();
@@ -60,6 +65,9 @@ export class Panel {
     image.src = picture.picture;
     this.part("large").replaceChildren(image);
     this.part("fields").replaceChildren(...fieldsOf(picture, about));
+    this.tops?.forEach((before) => before.remove());
+    this.tops = topsOf(picture, about.tables);
+    this.part("fields").after(...this.tops);
     this.withdrawal.show(picture);
     if (!this.dialog.open) this.#open();
     this.dialog.scrollTop = 0;
@@ -156,20 +164,10 @@ function textOf(value) {
 /** A link that says where it leads; plain text if it is no address of the web. */
 function linkTo(text) {
   if (!HTTP.test(text) || !URL.canParse(text)) return text;
-  const link = document.createElement("a");
-  link.href = text;
-  link.target = "_blank";
-  link.rel = "noopener noreferrer";
-  link.title = text;
-  link.textContent = new URL(text).hostname.replace(/^www\./, "");
-  return link;
+  const how = { href: text, target: "_blank", rel: "noopener noreferrer", title: text };
+  return element("a", how, new URL(text).hostname.replace(/^www\./, ""));
 }
 
 function line(label, value) {
-  const name = document.createElement("dt");
-  name.textContent = label;
-  const said = document.createElement("dd");
-  said.dir = "auto";
-  said.append(value);
-  return [name, said];
+  return [element("dt", {}, label), element("dd", { dir: "auto" }, value)];
 }

@@ -9,7 +9,13 @@ const LONGEST = 200_000; // what the server reads of an address, with some to sp
 const files = new Map();
 
 /** Something to tell the visitor, as it is. */
-export class Problem extends Error {}
+class Problem extends Error {}
+
+/** What there is to tell of an error; thrown on if that is nothing. */
+export function told(error) {
+  if (!(error instanceof Problem)) throw error;
+  return error.message;
+}
 
 export const NOTHING = Object.freeze({ text: "", like: [], file: null });
 
@@ -62,14 +68,15 @@ export function ask(question, cursor, signal) {
   return get(`search?${parameters}`, { signal, ...options });
 }
 
-export let overview = once(() => get("overview"));
-export let collection = once(() => get("collection"));
+export let overview;
+export let collection;
 
 /** The collection has other pictures now: what was learnt of it before does not hold. */
 export function forget() {
   overview = once(() => get("overview"));
   collection = once(() => get("collection"));
 }
+forget();
 
 export const you = once(() => get("you"));
 export const nearCopies = (id) => get(`near-copies/${encodeURIComponent(id)}`);
@@ -78,6 +85,9 @@ export const withdraw = (ids, reason) => post("withdrawals", { ids, reason });
 export const restore = (id) =>
   get(`withdrawals/${encodeURIComponent(id)}`, { method: "DELETE" });
 export const record = (id) => get(`records/${encodeURIComponent(id)}`);
+export const counts = (table, ids) =>
+  get(`tables/${table}/counts?${new URLSearchParams(ids.map((id) => ["id", id]))}`);
+export const top = (table, id) => get(`tables/${table}/top/${encodeURIComponent(id)}`);
 
 /** The answer to a request that is made once, and again only if it failed. */
 function once(request) {

@@ -1,5 +1,6 @@
 // What a curator does: withdraw the picture in the panel, and its copies; bring pictures back.
 
+import { element } from "./element.js";
 import * as questions from "./question.js";
 
 export class Withdrawal {
@@ -54,8 +55,7 @@ export class Withdrawal {
       const { kept } = await questions.withdraw(ids, this.part("reason").value);
       this.on.done(ids, { kept, left });
     } catch (error) {
-      if (!(error instanceof questions.Problem)) throw error;
-      this.on.trouble(error.message);
+      this.on.trouble(questions.told(error));
     } finally {
       this.part("withdraw-now").disabled = false;
     }
@@ -75,23 +75,16 @@ export class Withdrawn {
   async show() {
     if (!this.details.open) return;
     const listed = await questions.withdrawn().catch(() => []);
-    const none = document.createElement("li");
-    none.textContent = "None.";
     this.details.querySelector("ul").replaceChildren(
-      ...(listed.length ? listed.map((one) => this.#line(one)) : [none]),
+      ...(listed.length ? listed.map((one) => this.#line(one)) : [element("li", {}, "None.")]),
     );
   }
 
   #line({ id, reason, by, time }) {
-    const line = document.createElement("li");
-    const name = document.createElement("strong");
-    name.textContent = id;
-    const said = document.createElement("span");
-    said.textContent = `${reason} (${by}, ${new Date(time).toLocaleDateString("en-GB")})`;
-    const back = document.createElement("button");
-    back.type = "button";
-    back.textContent = "Bring back";
-    back.setAttribute("aria-label", `Bring back ${id}`);
+    const on = new Date(time).toLocaleDateString("en-GB");
+    const said = element("span", {}, `${reason} (${by}, ${on})`);
+    const how = { type: "button", ariaLabel: `Bring back ${id}` };
+    const back = element("button", how, "Bring back");
     back.addEventListener("click", async () => {
       back.disabled = true;
       try {
@@ -99,12 +92,10 @@ export class Withdrawn {
         this.onBack();
         await this.show();
       } catch (error) {
-        if (!(error instanceof questions.Problem)) throw error;
-        said.textContent = error.message;
+        said.textContent = questions.told(error);
       }
     });
-    line.append(name, said, back);
-    return line;
+    return element("li", {}, element("strong", {}, id), said, back);
   }
 }
 
@@ -117,21 +108,9 @@ const mayWithdraw = () =>
 
 /** A picture that may be withdrawn too; nothing is chosen beforehand. */
 function choice(picture) {
-  const item = document.createElement("li");
-  const link = document.createElement("a");
-  link.href = picture.picture;
-  link.target = "_blank";
-  link.rel = "noopener";
-  link.title = "Open the picture by itself";
-  const image = new Image();
-  image.src = picture.thumbnail;
-  image.alt = picture.title;
-  link.append(image);
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  input.type = "checkbox";
-  input.value = picture.id;
-  label.append(input, picture.title);
-  item.append(link, label);
-  return item;
+  const image = element("img", { src: picture.thumbnail, alt: picture.title });
+  const how = { target: "_blank", rel: "noopener", title: "Open the picture by itself" };
+  const link = element("a", { href: picture.picture, ...how }, image);
+  const input = element("input", { type: "checkbox", value: picture.id });
+  return element("li", {}, link, element("label", {}, input, picture.title));
 }

@@ -21,14 +21,13 @@ THEME = gr.themes.Base(
     font_mono=["monospace"],
 )
 
+SCRIPTS = ("page", "element", "field", "grid", "panel", "question", "tables", "withdrawal")
+
 HEAD = "\n".join(
     [
         '<meta name="robots" content="noindex">',
         '<link rel="stylesheet" href="/ui/style.css">',
-        *(
-            f'<link rel="modulepreload" href="/ui/{script}.js">'
-            for script in ("page", "field", "grid", "panel", "question", "withdrawal")
-        ),
+        *(f'<link rel="modulepreload" href="/ui/{script}.js">' for script in SCRIPTS),
         '<script type="module" src="/ui/page.js"></script>',
     ]
 )
