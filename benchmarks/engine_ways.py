@@ -64,7 +64,7 @@ def run(way: str, folder: Path, queries: int) -> Figures:
         figures, index = _load(address, vectors)
         figures |= _ask(index, folder, queries)
         pids: list[int | str] = [node.pid for node in nodes] or ["self"]
-        figures["memory, MB"] = sum(memory(pid)["peak memory, MB"] for pid in pids)
+        figures["memory, MB"] = sum(memory(pid)["of its own, MB"] for pid in pids)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
         return {**figures, "on the disk, MB": size / 1e6}
     finally:
@@ -81,7 +81,7 @@ def _faiss(vectors: np.ndarray, folder: Path, queries: int) -> Figures:
     figures = {"load, s": time.monotonic() - begin, **_ask(index, folder, queries)}
     index.write(folder / "vectors.faiss")
     size = (folder / "vectors.faiss").stat().st_size
-    return {**figures, "memory, MB": memory()["peak memory, MB"], "on the disk, MB": size / 1e6}
+    return {**figures, "memory, MB": memory()["of its own, MB"], "on the disk, MB": size / 1e6}
 
 
 def _load(address: str, vectors: np.ndarray) -> tuple[Figures, Index]:

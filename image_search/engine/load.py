@@ -234,7 +234,11 @@ class _Loader:
             host.command(
                 f"ALTER TABLE {self._photos.local} MATERIALIZE INDEX {INDEX}", mutations_sync=0
             )
+        told = 0
         while self._is_indexing(host):
+            if (percent := self._percent(host)) >= told + 10:
+                told = percent
+                self._say(f"{host.name}: {percent} % of the index is made")
             time.sleep(LOOK)
         if not is_used(host, self._photos):
             raise EngineError(f"{host.name} does not use the index that it was told to make.")
@@ -250,6 +254,14 @@ class _Loader:
             if reason:
                 raise EngineError(f"{host.name} cannot make the index: {reason[:300]}")
         return bool(found)
+
+    def _percent(self, host: Connection) -> int:
+        done = host.rows(
+            "SELECT max(progress) FROM system.merges WHERE database = {d:String} "
+            "AND table = {t:String} AND is_mutation",
+            {"d": self._address.database, "t": self._photos.local_name},
+        )[0][0]
+        return int(100 * done)
 
     # The tables beside them
 
