@@ -58,6 +58,7 @@ class EngineError(ImageSearchError):
     def __init__(self, told: str, detail: str = "", code: int | None = None) -> None:
         super().__init__(f"{told} ({detail})" if detail else told)
         self.told = told
+        self.detail = detail
         self.code = code
 
 

@@ -71,8 +71,8 @@ def open_extra(text: str, id_column: str = "id") -> Extra:
     """The table that NAME=FILE means; FILE may be a pattern that several parts fit.
 
     The ids of the pictures stand in its column `id_column`, which is what their own source calls
-    them, or else in `id`, `file_name` or another of FILE_COLUMNS. Raises ConfigError if the text is
-    wrong, CollectionError if the files are.
+    them, or else in `id`, `photo_id`, `file_name` or another of FILE_COLUMNS. Raises ConfigError if
+    the text is wrong, CollectionError if the files are.
     """
     name, _, pattern = text.partition("=")
     if not _NAME.fullmatch(name) or not pattern:
@@ -83,13 +83,12 @@ def open_extra(text: str, id_column: str = "id") -> Extra:
     paths = tuple(files_of(pattern))
     columns = {path: _columns(path) for path in paths}
     check_same_columns(columns)
-    key = find_column(columns[paths[0]], id_column, "id", *FILE_COLUMNS)
+    key = find_column(columns[paths[0]], id_column, "id", "photo_id", *FILE_COLUMNS)
     if key is None:
         names = " or ".join(map(repr, dict.fromkeys([id_column, "id", "file_name"])))
         raise CollectionError(
             f"--table {name}: which column of {paths[0].name} has the ids of the pictures? None "
-            f"is called {names}; there are {', '.join(columns[paths[0]])}. Rename one, or say with "
-            "--id-column which column of the pictures' own table has their ids."
+            f"is called {names}; there are {', '.join(columns[paths[0]])}. Call it id."
         )
     return Extra(name, paths, key)
 

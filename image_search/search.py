@@ -98,7 +98,9 @@ class Searcher:
         if settings().engine:
             from image_search.engine.engine import Engine
 
-            held = Engine.open(settings().engine, opened.manifest, opened.version)
+            held = Engine.open(
+                settings().engine, opened.manifest, opened.version, opened.files.name
+            )
             return cls(opened, opened.encoder(), held.index, held.catalogue, withdrawn, held)
         return cls(opened, opened.encoder(), opened.index, opened.catalogue, withdrawn)
 
@@ -204,6 +206,11 @@ class Searcher:
     def row(self, id: str) -> int:
         """Where a picture stands in the collection. Raises NotFoundError if there is none such."""
         return self._rows([id])[0]
+
+    @property
+    def answers_from(self) -> str:
+        """The database that answers questions, if it is not this process."""
+        return str(self._engine.connection.address) if self._engine else ""
 
     def check(self) -> None:
         """Raise ArtifactError or EngineError if questions cannot be answered now."""

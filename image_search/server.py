@@ -126,6 +126,8 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
     if public_address():
         print(f"Others reach it at {public_address()}.", flush=True)
+    if searcher.answers_from:
+        print(f"Questions are answered by {searcher.answers_from}.", flush=True)
     print(_about(state), flush=True)
     config = uvicorn.Config(
         app,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import image_search
-from image_search.errors import QueryError
 from image_search.options import AsJson, Collection
 from image_search.tidy import tidy
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 table = typer.Typer(help="Questions about the tables beside the pictures, such as downloads.")
 
-Name = Annotated[str, typer.Argument(help="The table, as `table list` names it.")]
+Name = Annotated[str, typer.Argument(metavar="TABLE", help="The table, as `table list` names it.")]
 
 
 @table.command("list")
@@ -28,7 +27,8 @@ def list_tables(artifact: Collection = None, as_json: AsJson = False) -> None:
         print(json.dumps(listed, ensure_ascii=False, indent=2))
         return
     for info in opened.manifest.tables:
-        print(f"{info.name}: {info.rows:,} rows; {info.key} names the picture")
+        columns = ", ".join(info.columns) or "no others"
+        print(f"{info.name}: {info.rows:,} rows; {info.key} names the picture; {columns}")
     if not opened.manifest.tables:
         print("There is none. `build_index.py --table NAME=FILE` keeps one beside the pictures.")
 
@@ -36,7 +36,7 @@ def list_tables(artifact: Collection = None, as_json: AsJson = False) -> None:
 @table.command("counts")
 def counts(
     name: Name,
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids of pictures.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of pictures.")] = None,
     text: Annotated[str | None, typer.Option(help="The pictures nearest to these words.")] = None,
     like: Annotated[
         str | None, typer.Option(help="This picture, and those nearest to it, by its id.")
@@ -54,14 +54,14 @@ def counts(
         found = searcher.search(text, like=[like] if like else (), k=k)
         asked += [hit.id for hit in found][: k - len(asked)]
     if not asked:
-        raise QueryError("Of which pictures? Name ids, or --text, or --like.")
+        raise typer.BadParameter("of which pictures? Name ids, or --text, or --like")
     _print(searcher.counts(name, asked), as_json)
 
 
 @table.command("top")
 def top(
     name: Name,
-    id: Annotated[str, typer.Argument(help="The id of a picture.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a picture.")],
     column: Annotated[
         str | None, typer.Option(help="Of which column. Default: its keywords.")
     ] = None,

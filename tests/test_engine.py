@@ -341,7 +341,7 @@ def test_a_new_version_becomes_current_without_an_interruption(
     time.sleep(1.1)  # the time of a change has whole seconds
     assert loaded(address, versions(3)).dropped == [Artifact.open(versions(1)).version]
     assert opened(address, versions(2)).search("red")
-    with pytest.raises(ConfigError, match="does not hold version"):
+    with pytest.raises(ConfigError, match="Load it: python -m image_search engine load"):
         opened(address, versions(1))
     # Back to a version that is still there: nothing is inserted.
     assert loaded(address, versions(2)).inserted == 0
@@ -486,7 +486,7 @@ def test_a_folder_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nothing"):
         done = command("engine", "status", f"chdb://{folder}")
         assert done.returncode == 1
-        assert "There is no database in" in done.stderr
+        assert "makes one in a new folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["picture.jpg"]
 
 

@@ -131,7 +131,7 @@ def test_the_interface_answers_the_same(unsplash: Path, engine: str) -> None:
         ).json()["counts"]
         assert countries == [{"value": "US", "count": 1729}]
         for path, status in (
-            ("/tables/none/counts?id=Qgb9urMZ8lw", 400),
+            ("/tables/none/counts?id=Qgb9urMZ8lw", 404),
             ("/tables/conversions/counts?id=nobody", 404),
             ("/tables/conversions/counts", 422),
             ("/tables/conversions/top/Qgb9urMZ8lw?column=none'--", 400),

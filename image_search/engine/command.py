@@ -41,7 +41,10 @@ _GIVES_ROWS = re.compile(r"[\s(]*(SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS)
 @engine.command("load")
 def load_engine(
     artifact: Annotated[
-        str, typer.Argument(help="The built collection: a folder, or user/name@revision.")
+        str,
+        typer.Argument(
+            metavar="COLLECTION", help="The built collection: a folder, or user/name@revision."
+        ),
     ],
     to: To = None,
     as_json: AsJson = False,
@@ -59,13 +62,23 @@ def load_engine(
     opened = Artifact.open(artifact)
     shown = sys.stderr.isatty()
     with tqdm(total=len(opened), desc="Loading", unit=" pictures", disable=not shown) as progress:
-        loaded = load(address, opened, progress, lambda text: tqdm.write(f"{text} …", sys.stderr))
+        try:
+            loaded = load(
+                address, opened, progress, lambda text: tqdm.write(f"{text} …", sys.stderr)
+            )
+        except KeyboardInterrupt:
+            print("Stopped. The same command goes on from here.", file=sys.stderr)
+            raise
     if as_json:
         print(json.dumps({"engine": str(address), "version": opened.version, **vars(loaded)}))
         return
     print(f"{loaded.rows:,} pictures are in {address}, {loaded.inserted:,} of them new.")
     for name, rows in loaded.tables.items():
         print(f"Table {name}: {rows:,} rows.")
+    if loaded.replaced:
+        print(
+            f"note: `photos` in SQL meant {loaded.replaced} until now, which can still be searched."
+        )
     for version in loaded.dropped:
         print(f"Dropped: version {version[:12]}, older than the one before.")
     place = shlex.quote(artifact)
@@ -104,20 +117,34 @@ def engine_status(where: Where = None, as_json: AsJson = False) -> None:
 
 @engine.command("sql")
 def engine_sql(
-    statement: Annotated[str, typer.Argument(help="One statement, such as SELECT …")],
-    where: Annotated[str | None, typer.Option("--engine", help="The database.")] = None,
+    statement: Annotated[str, typer.Argument(metavar="STATEMENT", help="One, such as SELECT …")],
+    where: Annotated[
+        str | None, typer.Option("--engine", help="The database. Default: IMAGE_SEARCH_ENGINE.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a database in SQL, with the rights that its address gives."""
+    from pyarrow import ArrowInvalid
+
     from image_search.engine.connection import FOR_PEOPLE, LONG, Connection
 
     address = _address(where)
     connection = Connection(address, patience=LONG, database=address.database)
-    if not _GIVES_ROWS.match(statement):
-        connection.command(statement)
-        print("Done.", file=sys.stderr)
-        return
-    found = connection.table(statement, **FOR_PEOPLE)
+    if not statement.strip():
+        raise typer.BadParameter("the statement is empty")
+    try:
+        if not _GIVES_ROWS.match(statement):
+            connection.command(statement)
+            print("Done.", file=sys.stderr)
+            return
+        found = connection.table(statement, **FOR_PEOPLE)
+    except EngineError as error:  # here it is the statement, more often than the database
+        raise ConfigError(error.detail or error.told) from None
+    except (ArrowInvalid, OSError):
+        raise ConfigError(
+            "That gave no table. Send one statement at a time, without INTO OUTFILE and FORMAT; "
+            "--json prints JSON."
+        ) from None
     if as_json:
         print(json.dumps(found.to_pylist(), ensure_ascii=False, indent=2, default=str))
         return
@@ -143,8 +170,11 @@ def drop_engine(
     held = {one.about.version: one for host in hosts for one in holdings(host)}
     chosen = [one for one in held.values() if one.about.version.startswith(version or "")]
     if not chosen:
+        there = ", ".join(one[:12] for one in held)
         raise ConfigError(
-            f"{address} holds no {f'version {version}' if version else 'collection'}."
+            f"{address} holds no version {version}, but {there}."
+            if held
+            else f"{address} holds no collection."
         )
     for one in chosen:
         use = ", which is the current one" if one.current else ""
@@ -153,7 +183,8 @@ def drop_engine(
             f"pictures{use}"
         )
     if not yes:
-        typer.confirm(f"Drop from {address}?", abort=True)
+        what = "this version" if len(chosen) == 1 else f"these {len(chosen)} versions"
+        typer.confirm(f"Drop {what} from {address}? Built collections stay.", abort=True)
     for host in hosts:
         for one in chosen:
             drop_version(host, one.about.version)
@@ -163,9 +194,9 @@ def drop_engine(
 def _address(text: str | None) -> Address:
     chosen = text or settings().engine
     if not chosen:
-        raise ConfigError(
-            "Which database? Name one: chdb://FOLDER, or clickhouse://USER:PASSWORD@HOST:PORT/"
-            "DATABASE, here or as IMAGE_SEARCH_ENGINE."
+        raise typer.BadParameter(
+            "which database? Name chdb://FOLDER, or clickhouse://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "or set IMAGE_SEARCH_ENGINE"
         )
     return parse(chosen)
 

@@ -5,6 +5,7 @@ one: a shard that does not answer, and a time limit that is reached, are errors.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,12 @@ _TOLD: tuple[tuple[frozenset[int | None], str], ...] = (
     (frozenset({None}), "The database does not answer at the moment. Try again in a while."),
 )
 """ClickHouse's codes, None where there is no answer, and what is said of them."""
+
+
+_NO_ANSWER = re.compile(
+    "Connection refused|Name or service not known|No address associated|Failed to resolve|"
+    "timed out|No route to host|Connection reset|Connection aborted"
+)
 
 
 class Connection:
@@ -167,16 +174,24 @@ class Connection:
 
     def _told(self, error: Any) -> EngineError:
         said = " ".join(str(error).split())
-        detail, code = f"{self.name}: {said[:300]}", error.code
+        code = error.code
+        if code is None and (why := _NO_ANSWER.search(said)):
+            said = f"{why[0]}; is ClickHouse there, and is that its HTTP port, mostly 8123?"
+        detail = f"{self.name}: {_shortened(said)}"
         if "Unable to open the chdb engine" in said:
             return EngineError(
-                f"The database in {self.name} cannot be opened: another process uses it, or it is "
-                "none. Only one process at a time can use it; stop the other one, or use a server."
+                f"The database in {self.name} cannot be opened: another process uses it. Only one "
+                "at a time can: stop the other one, or use a server."
             )
         for codes, told in _TOLD:
             if code in codes:
                 return EngineError(told, detail, code)
         return EngineError("The database could not answer this.", detail, code)
+
+
+def _shortened(text: str) -> str:
+    """Its first words, not the whole log of a server."""
+    return text if len(text) < 400 else f"{text[:400].rpartition(' ')[0]} …"
 
 
 def make_folder(folder: Path) -> None:
@@ -189,10 +204,9 @@ def make_folder(folder: Path) -> None:
 def _check_folder(folder: Path) -> None:
     """Raise ConfigError if it is not of an embedded database, which would make one of any."""
     if folder != MEMORY and not (folder / "metadata").is_dir():
-        what = "something else" if folder.exists() else "nothing"
+        what = "holds something else than a database" if folder.exists() else "does not exist"
         raise ConfigError(
-            f"There is no database in {folder}, but {what}. `engine load ARTIFACT --to "
-            "chdb://FOLDER` makes one in a new folder."
+            f"{folder} {what}. `engine load ARTIFACT --to chdb://FOLDER` makes one in a new folder."
         )
 
 

@@ -1,5 +1,7 @@
 """One version of a collection in a database: what searches it, and what is known of it there."""
 
+import shlex
+
 from image_search.engine import tables
 from image_search.engine.address import parse
 from image_search.engine.catalogue import EngineCatalogue
@@ -39,21 +41,31 @@ class Engine:
         self.index.count()
 
     @classmethod
-    def open(cls, address: str, manifest: Manifest, version: str) -> "Engine":
-        """Open a version. Raises ConfigError for a wrong address, or if the version is not there;
-        EngineError if the database does not answer."""
+    def open(cls, address: str, manifest: Manifest, version: str, place: str) -> "Engine":
+        """Open a version, of the collection at `place`.
+
+        Raises ConfigError for a wrong address, or if the version is not there; EngineError if the
+        database does not answer.
+        """
         parsed = parse(address)
         connection = Connection(parsed)
         names = Names(parsed.database, PHOTOS, version, parsed.cluster)
-        told = connection.rows(
-            "SELECT comment FROM system.tables WHERE database = {d:String} AND name = {t:String}",
-            {"d": names.database, "t": names.local_name},
+        found = connection.rows(
+            "SELECT name, comment FROM system.tables "
+            "WHERE database = {d:String} AND name IN {names:Array(String)}",
+            {"d": names.database, "names": [names.local_name, PHOTOS]},
         )
-        about = tables.about(told[0][0]) if told else None
+        told = {name: tables.about(comment) for name, comment in found}
+        about, current = told.get(names.local_name), told.get(PHOTOS)
         if about is None or not about.whole or about.version != version:
-            what = "only a part of it: its load was stopped" if told else "another one, or none"
+            held = "nothing"
+            if about:
+                held = "a part of it: its load was stopped, or goes on"
+            elif current:
+                held = f"version {current.version[:12]} of {current.collection}"
             raise ConfigError(
-                f"{parsed} does not hold version {version[:12]} of {manifest.collection.name}, but "
-                f"{what}. Load it: python -m image_search engine load ARTIFACT --to {parsed}"
+                f"{parsed} holds {held}; {place} is version {version[:12]} of "
+                f"{manifest.collection.name}. Load it: python -m image_search engine load "
+                f"{shlex.quote(place)} --to {shlex.quote(str(parsed))}"
             )
         return cls(connection, names, manifest)

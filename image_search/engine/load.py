@@ -55,6 +55,8 @@ class Loaded:
     """Table beside the pictures → rows."""
     dropped: list[str]
     """Versions before the former one, whose tables are gone."""
+    replaced: str
+    """Another collection that the plain names meant until now."""
 
 
 def load(address: Address, artifact: Artifact, progress: Progress, say: Say) -> Loaded:
@@ -93,12 +95,14 @@ class _Loader:
 
     def run(self) -> Loaded:
         self._prepare()
+        current = next((held.about for held in holdings(self._first) if held.current), self._about)
         inserted = self._insert_photos()
         self._check_photos()
         self._everywhere(self._index)
         extras = {info.name: self._load_extra(info) for info in self._extras}
         self._finish()
-        return Loaded(self._about.rows, inserted, extras, self._drop_old())
+        replaced = "" if current.collection == self._about.collection else current.collection
+        return Loaded(self._about.rows, inserted, extras, self._drop_old(), replaced)
 
     def _names(self, name: str) -> Names:
         return Names(self._address.database, name, self._artifact.version, self._address.cluster)

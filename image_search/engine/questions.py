@@ -19,7 +19,7 @@ from image_search.artifact import Artifact
 from image_search.engine.address import Address
 from image_search.engine.connection import MEMORY, Connection
 from image_search.engine.tables import quoted, text
-from image_search.errors import QueryError
+from image_search.errors import NotFoundError, QueryError
 from image_search.manifest import TABLES, TableInfo
 
 TOP = 5
@@ -72,7 +72,7 @@ class Questions:
     def counts(self, table: str, ids: Sequence[str]) -> list[Count]:
         """In how many rows each picture stands, most first, then by id; those in none too.
 
-        Raises QueryError if there is no such table.
+        Raises NotFoundError if there is no such table.
         """
         asked = self._table(table)
         rows = self._connection.rows(
@@ -107,7 +107,7 @@ class Questions:
 
     def _table(self, name: str) -> Asked:
         if name not in self.tables:
-            raise QueryError(
+            raise NotFoundError(
                 f"This collection has no table {name!r} beside its pictures; there "
                 f"{'are ' + ', '.join(self.tables) if self.tables else 'is none'}."
             )
