@@ -207,9 +207,18 @@ def _write_table(done: Path, extra: Extra, ids: list[str], notices: list[str]) -
     path.parent.mkdir(exist_ok=True)
     rows = write_extra(extra, ids, path, notices)
     schema = pq.read_schema(path)
-    others = [name for name in schema.names if name != extra.key]
+    others = [n for n in schema.names if n != extra.key and can_be_asked(schema.field(n).type)]
     columns = sorted(others, key=lambda name: "string" not in str(schema.field(name).type))
     return layout.TableInfo(name=extra.name, key=extra.key, rows=rows, columns=columns)
+
+
+def can_be_asked(type: pa.DataType) -> bool:
+    """Whether the values of a column have one way to be written."""
+    plain = (
+        pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_floating,
+        pa.types.is_boolean, pa.types.is_timestamp, pa.types.is_date,
+    )  # fmt: skip
+    return any(is_plain(type) for is_plain in plain)
 
 
 def _named(reject: Reject, collection: Collection) -> str:

@@ -263,6 +263,10 @@ def _parquet_rows(extra: Extra, kept: set[str], schema: pa.Schema) -> Iterator[p
             for batch in _batches(file):
                 found = batch.select(schema.names)
                 keys = pc.utf8_trim_whitespace(pc.cast(found.column(extra.key), pa.string()))
-                rows = found.filter(pc.is_in(pc.utf8_normalize(keys, form="NFC"), value_set=ids))
+                keys = pc.utf8_normalize(keys, form="NFC")
+                place = schema.get_field_index(extra.key)
+                rows = found.set_column(place, extra.key, keys).filter(
+                    pc.is_in(keys, value_set=ids)
+                )
                 if len(rows):
                     yield rows.cast(schema)

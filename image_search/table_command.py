@@ -52,7 +52,7 @@ def counts(
         asked.append(like)
     if text or like:
         found = searcher.search(text, like=[like] if like else (), k=k)
-        asked += [hit.id for hit in found][: k - len(asked)]
+        asked += [hit.id for hit in found][: max(0, k - len(asked))]
     if not asked:
         raise typer.BadParameter("of which pictures? Name ids, or --text, or --like")
     _print(searcher.counts(name, asked), as_json)

@@ -27,10 +27,12 @@ from image_search.artifact import Artifact
 from image_search.build import build
 from image_search.encoder import OnnxEncoder, unit
 from image_search.engine import holdings, tables
+from image_search.engine import load as loading
 from image_search.engine.address import parse
 from image_search.engine.connection import Connection
 from image_search.engine.load import load
 from image_search.errors import ConfigError, EngineError
+from image_search.filters import Between, OneOf
 from image_search.folder import open_folder
 from image_search.index.exact import ExactIndex
 from image_search.index.faiss_index import FaissIndex
@@ -99,11 +101,19 @@ def test_an_address_keeps_its_password_to_itself() -> None:
         parse("clickhouse://mary:secret@db,other/images")
     assert "secret" not in str(told.value)
     assert "cluster" in str(told.value)
+    for odd in ("#", "/", "?"):
+        with pytest.raises(ConfigError, match="%2F, %23 and %3F") as told:
+            parse(f"clickhouse://mary:secret{odd}more@db/images")
+        assert "secret" not in str(told.value)
+        assert "more" not in str(told.value)
+    assert "p@ss" not in repr(found)
+    assert parse(str(parse("clickhouse://[::1]:9/images"))).hosts == (("::1", 9),)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "chdb://", "clickhouse://", "postgres://db", "clickhouse://db:99999", "clickhouse://d b",
+    ["clickhouse://db/x?secure=true", "chdb://a?b", "", "chdb://",
+     "clickhouse://", "postgres://db", "clickhouse://db:99999", "clickhouse://d b",
      "clickhouse://db/a b", "clickhouse://db/x?cluster=a'b", "clickhouse://db/x?user=me", "chdb"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:
@@ -173,6 +183,7 @@ def test_status_says_what_is_where_and_drop_asks(demo: Searcher, shards: str) ->
     assert refused.returncode == 1
     assert len(json.loads(command("engine", "status", shards, "--json").stdout)) == 2
     assert command("engine", "drop", shards, "--version", "zz").returncode == 1
+    assert command("engine", "drop", shards, "--version", "", "--yes").returncode == 2
     assert command("engine", "drop", shards, "--yes").returncode == 0
     assert "holds no collection" in command("engine", "status", shards).stdout
     missing = command("search", "a guitar", "-a", str(demo.artifact.path), engine=shards)
@@ -281,11 +292,38 @@ def test_a_shard_that_came_back_without_its_rows_is_no_whole_answer(
     assert len(ours.search("a guitar", k=9)) == 9
     name = f"image_search.photos_{demo.artifact.version[:12]}_local"
     Connection(parse(shards), 1).command(f"TRUNCATE TABLE {name}")
-    ours.index._counted = -1e9  # type: ignore[attr-defined]  # half a minute later
-    with pytest.raises(EngineError, match="A part of the collection is missing"):
-        ours.search("a guitar")
+    lost = Connection(parse(shards)).rows(f"SELECT id FROM {name.removesuffix('_local')}_all")
+    there = {str(id) for (id,) in lost}
+    gone = [id for id in demo.artifact.catalogue.ids() if id not in there][:6]
+    ours.withdrawn = set(gone)
+    fresh = opened(shards, demo.artifact.path)  # which remembers no picture
+    for ask in (
+        lambda: fresh.search("a guitar"),
+        lambda: fresh.record(gone[0]),
+        fresh.overview,
+        lambda: ours.search("a guitar"),
+    ):
+        with pytest.raises(EngineError, match="A part of the collection is missing"):
+            ask()
     assert loaded(shards, demo.artifact.path).inserted > 0  # the remedy that it names
-    assert len(ours.search("a guitar", k=9)) == 9
+    assert len(fresh.search("a guitar", k=9)) == 9
+    assert len(fresh.overview()) == len(demo.overview())
+    assert len(ours) == len(demo) - 6  # what is withdrawn did not come back with it
+    assert not {hit.id for hit in ours.search("a guitar", k=585)} & set(gone)
+
+
+def test_many_and_long_ids_are_no_trouble(demo: Searcher, shards: str) -> None:
+    loaded(shards, demo.artifact.path)
+    ours = opened(shards, demo.artifact.path)
+    known = demo.artifact.catalogue.ids()[3]
+    ours.withdrawn = {
+        known,
+        *(f"{n:05} a name in one language or another, ü" for n in range(6_000)),
+    }
+    assert len(ours) == len(demo) - 1
+    assert ours.search("a guitar")
+    assert ours.catalogue.rows(["x" * 1_000 + str(n) for n in range(200)]) == {}
+    assert ours.catalogue.rows(["\ud800", known]) == {known: 3}
 
 
 # Loading
@@ -361,6 +399,31 @@ def test_tables_of_somebody_else_are_left_alone(
         assert first.rows("SELECT count() FROM image_search.photos")
     finally:
         first.command("DROP TABLE image_search.photos SYNC")
+
+
+def test_what_is_served_is_not_dropped_for_a_load_that_was_stopped(
+    versions: Callable[[int], Path], shards: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded(shards, versions(1))
+    reader = opened(shards, versions(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(loading._Loader, "_finish", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loaded(shards, versions(2))
+    assert loaded(shards, versions(3)).dropped == [Artifact.open(versions(2)).version]
+    assert reader.search("red")
+
+
+def test_one_server_and_later_a_cluster_over_it_are_apart(
+    demo: Searcher, shards: str, cluster: list[Node]
+) -> None:
+    alone = clickhouse_node.address(cluster[:1])
+    loaded(alone, demo.artifact.path)
+    reader = opened(alone, demo.artifact.path)
+    assert loaded(shards, demo.artifact.path).inserted == len(demo)
+    assert len(reader.search("a guitar", k=300)) == 300
+    assert len(opened(shards, demo.artifact.path).search("a guitar", k=300)) == 300
+    assert loaded(alone, demo.artifact.path).inserted == 0  # and back
 
 
 KILLED = """
@@ -469,16 +532,32 @@ def test_fields_of_every_kind_come_back_as_they_were(
 ) -> None:
     pictures = write_pictures(tmp_path / "pictures")
     (pictures / "metadata.csv").write_text(
-        "file_name,title,year,size,keywords,date,photo_embed,_row,it's `odd`\n"
-        'warm/red.png,"O\'Hara; \\\\ `x`",1872,0.5,fire; blood,1872-05,x,y,z\n'
-        "warm/orange.png,نص,,,,,,,\n",
+        "file_name,title,year,size,keywords,date,photo_embed,_row,it's `odd`,dc.subject,dc.type,"
+        "dc_type,distance,photo_id\n"
+        'warm/red.png,"O\'Hara; \\ `x`",1872,0.5,fire; blood,1872-05,x,y,z,a; b,c; d,e,11,p3\n'
+        "warm/orange.png,نص,,,,,,,,,,,,\n",
         encoding="utf-8",
     )
+    (pictures / "fields.toml").write_text("['dc.subject']\nkind='list'\n['dc.type']\nkind='list'\n")
     built = build_folder(pictures, colours, tmp_path / "built")
     loaded(database, built)
     ours, theirs = opened(database, built), image_search.open(built, withdrawn=set())
     for id in theirs.artifact.catalogue.ids():
         assert vars(ours.record(id)) == vars(theirs.record(id))
+    query = theirs.encoder.encode_texts(["red"])[0]
+    for where in (
+        [Between("distance", 10, 12)],
+        [OneOf("distance", (11.0,))],
+        [OneOf("distance", (11.5,))],
+        [OneOf("photo_id", ("p3",))],
+        [OneOf("_row", ("y",))],
+        [OneOf("dc.type", ("d",))],
+        [OneOf("dc_type", ("e",))],
+        [Between("dc.subject")],
+    ):
+        expected, found = (each.index.search(query, 5, (), where)[0] for each in (theirs, ours))
+        assert found.tolist() == expected.tolist(), where
+        assert len(found) == (where != [OneOf("distance", (11.5,))])
 
 
 def test_a_folder_that_is_no_database_is_left_alone(tmp_path: Path) -> None:

@@ -185,3 +185,49 @@ def test_the_tutorials_own_sql_runs_as_it_stands(unsplash: Path, engine: str) ->
     assert sql(NEAREST.format(vector=vector, photo=CHOSEN) + used) == near
     assert [list(row.values()) for row in sql(DOWNLOADED.format(vector=vector))] == LISTED
     assert [list(row.values()) for row in sql(SEARCHED)] == TOP
+
+
+def test_odd_names_of_tables_and_columns_are_asked_the_same_everywhere(
+    tmp_path: Path, cluster: list[Node]
+) -> None:
+    """Columns called as ours are, dots, a table called photos, a path that is a pattern."""
+    folder = tmp_path / "a {b,c} [d]?*"
+    folder.mkdir()
+    with (folder / "photos.csv").open("w") as file:
+        file.write("value,file\n")
+        for number in range(3):
+            Image.new("RGB", (40, 30), (80 * number, 0, 0)).save(folder / f"{number}.png")
+            file.write(f"it's {number},{number}.png\n")
+    (folder / "one.csv").write_text(
+        "value,rows,dc.type,when\n"
+        + "it's 0,x,a,2020-02-29 01:02:03\n" * 3
+        + "it's 1,y,b,1500-01-01\n"
+    )
+    (folder / "two.csv").write_text("value,keyword\nit's 0,other\n")
+    build = [
+        sys.executable, "build_index.py", f"{folder}/photos.csv", "--id-column", "value",
+        "--image-column", "file", "--model", "embedded", "--out", f"{folder}/built",
+        "--table", f"photos={folder}/one.csv", "--table", f"photos_table={folder}/two.csv",
+    ]  # fmt: skip
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    address = clickhouse_node.address(cluster, "odd")
+    command("engine", "load", f"{folder}/built", "--to", address)
+    of = ("-a", f"{folder}/built", "--json")
+    for engine in ("", address):
+
+        def ask(*arguments: str, engine: str = engine) -> list[list[object]]:
+            return listed(command("table", *arguments, *of, engine=engine))
+
+        assert ask("counts", "photos", "it's 1", "it's 0", "it's 2") == [
+            ["it's 0", 3],
+            ["it's 1", 1],
+            ["it's 2", 0],
+        ]
+        assert ask("top", "photos", "it's 0", "--column", "rows") == [["x", 3]]
+        assert ask("top", "photos", "it's 0", "--column", "dc.type") == [["a", 3]]
+        assert ask("top", "photos", "it's 0", "--column", "when") == [
+            ["2020-02-29 01:02:03.000000", 3]
+        ]
+        assert ask("top", "photos_table", "it's 0") == [["other", 1]]
+    command("engine", "drop", address, "--yes")

@@ -9,7 +9,7 @@ With `secure=1` it is HTTPS. Left out: the user `default`, the ports 8123 and 84
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -32,7 +32,7 @@ class Address:
     """Names and ports of the servers; the first is asked, and knows the others by its cluster."""
     database: str = DATABASE
     user: str = "default"
-    password: str = ""
+    password: str = field(default="", repr=False)
     secure: bool = False
     cluster: str = ""
     """What the servers call the cluster; without one there is a single server."""
@@ -40,7 +40,8 @@ class Address:
     def __str__(self) -> str:
         if self.folder:
             return f"chdb://{self.folder}"
-        hosts = ",".join(f"{name}:{port}" for name, port in self.hosts)
+        named = ((f"[{name}]" if ":" in name else name, port) for name, port in self.hosts)
+        hosts = ",".join(f"{name}:{port}" for name, port in named)
         options = [f"cluster={self.cluster}"] * bool(self.cluster) + ["secure=1"] * self.secure
         return f"clickhouse://{hosts}/{self.database}{'?' if options else ''}{'&'.join(options)}"
 
@@ -48,10 +49,14 @@ class Address:
 def parse(text: str) -> Address:
     """The address that a text means. Raises ConfigError, which does not repeat a password."""
     scheme, separator, rest = text.strip().partition("://")
+    if scheme == "chdb" and "?" in rest:
+        raise _wrong("the name of a folder may have no question mark")
     if scheme == "chdb" and separator and rest:
         return Address(folder=Path(rest).expanduser().absolute())
     if scheme != "clickhouse" or not separator:
         raise _wrong("it begins neither with chdb:// nor with clickhouse://")
+    if "@" in rest and "@" not in re.split("[/?#]", rest, maxsplit=1)[0]:
+        raise _wrong("in a password /, # and ? are written %2F, %23 and %3F")
     try:
         parts = urlsplit(text.strip())
         options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
@@ -62,6 +67,8 @@ def parse(text: str) -> Address:
     unknown = options.keys() - {"cluster", "secure"}
     if unknown:
         raise _wrong(f"it may say cluster and secure, not {', '.join(sorted(unknown))}")
+    if options.get("secure", ["0"])[-1] not in ("0", "1"):
+        raise _wrong("secure is 1 or 0")
     secure = options.get("secure", ["0"])[-1] == "1"
     cluster = options.get("cluster", [""])[-1]
     database = parts.path.strip("/") or DATABASE

@@ -2,12 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from image_search.catalogue import Known
-from image_search.engine.connection import Connection
-from image_search.engine.tables import HEIGHT, ROW, WIDTH, column_of, quoted
+from image_search.engine.connection import Connection, in_pieces
+from image_search.engine.tables import HEIGHT, ROW, WIDTH, quoted
 from image_search.errors import EngineError
 
 REMEMBERED = 100_000
@@ -15,17 +15,26 @@ REMEMBERED = 100_000
 
 
 class EngineCatalogue:
-    """The table of a version, which never changes; `fields` has their types."""
+    """The table of a version, which never changes; `fields` has the column and the type of each.
+
+    `check` raises EngineError if rows are missing.
+    """
 
     def __init__(
-        self, connection: Connection, table: str, rows: int, fields: dict[str, str]
+        self,
+        connection: Connection,
+        table: str,
+        rows: int,
+        fields: Mapping[str, tuple[str, str]],
+        check: Callable[[], None],
     ) -> None:
         self._connection = connection
+        self._check = check
         self._table = table
         self._count = rows
-        self._lists = {name for name, type in fields.items() if type.startswith("Array")}
+        self._lists = {name for name, (_, type) in fields.items() if type.startswith("Array")}
         self._names = list(fields)
-        columns = [quoted(column_of(name)) for name in fields]
+        columns = [quoted(column) for column, _ in fields.values()]
         self._selected = ", ".join([ROW, "id", WIDTH, HEIGHT, *columns])
         self._remembered: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
@@ -35,16 +44,18 @@ class EngineCatalogue:
 
     def rows(self, ids: Iterable[str]) -> dict[str, int]:
         """Id → row, of those that there are."""
-        ids = list(ids)
+        ids = [id for id in ids if _is_text(id)]
         with self._lock:
             found = {id: self._remembered[id] for id in ids if id in self._remembered}
-        if missing := [id for id in ids if id not in found]:
+        for some in in_pieces([id for id in ids if id not in found]):
             asked = self._connection.rows(
                 f"SELECT id, {ROW} FROM {self._table} WHERE id IN {{ids:Array(String)}}",
-                {"ids": missing},
+                {"ids": some},
             )
             found |= {str(id): int(row) for id, row in asked}
-            self._remember(found)
+        if any(id not in found for id in ids):
+            self._check()  # not there, or not there at the moment
+        self._remember(found)
         return found
 
     def known(self, rows: Sequence[int]) -> list[Known]:
@@ -57,6 +68,7 @@ class EngineCatalogue:
         )
         found = {int(row): self._known(*rest) for row, *rest in asked}
         if len(found) < len(set(rows)):
+            self._check()
             raise EngineError("The database lacks pictures that it has found.")
         self._remember({known.id: row for row, known in found.items()})
         return [found[row] for row in rows]
@@ -72,3 +84,8 @@ class EngineCatalogue:
             self._remembered.update(found)
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
+
+
+def _is_text(id: str) -> bool:
+    """Whether it can be sent: half a character, as JSON may have it, is no id."""
+    return not any("\ud800" <= character <= "\udfff" for character in id)

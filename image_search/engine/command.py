@@ -86,7 +86,7 @@ def load_engine(
         f"Next: IMAGE_SEARCH_ENGINE={shlex.quote(str(address))} IMAGE_SEARCH_ARTIFACT={place} "
         "python app.py"
     )
-    if address.password:
+    if address.password or address.user != "default":
         print("      (with the user and the password in it, which are not shown here)")
 
 
@@ -132,6 +132,7 @@ def engine_sql(
     connection = Connection(address, patience=LONG, database=address.database)
     if not statement.strip():
         raise typer.BadParameter("the statement is empty")
+    Connection(address).rows("SELECT 1")  # so that a silent server is not waited for for hours
     try:
         if not _GIVES_ROWS.match(statement):
             connection.command(statement)
@@ -162,10 +163,14 @@ def drop_engine(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Drop the tables of collections from a database; the built collection itself stays."""
-    from image_search.engine.connection import LONG
+    from image_search.engine.connection import LONG, PATIENCE
     from image_search.engine.holdings import drop_version, holdings
 
     address = _address(where)
+    if version == "":
+        raise typer.BadParameter("--version is empty; without it all versions are dropped")
+    for host in _hosts(address, PATIENCE):
+        host.rows("SELECT 1")  # so that a silent server is not waited for for hours
     hosts = _hosts(address, LONG)
     held = {one.about.version: one for host in hosts for one in holdings(host)}
     chosen = [one for one in held.values() if one.about.version.startswith(version or "")]

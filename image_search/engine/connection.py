@@ -25,6 +25,9 @@ MEMORY = Path(":memory:")
 PATIENCE = 10
 """Seconds within which a question is answered."""
 
+PIECE = 100_000
+"""Bytes of one value that is bound in a statement."""
+
 LONG = 12 * 3600
 """The same for what a load does: merging and indexing many millions of rows."""
 
@@ -129,10 +132,9 @@ class Connection:
     def _client(self) -> Any:
         """The client for this thread: an embedded one takes one question at a time."""
         if not self.address.folder:
-            with self._lock:
-                if self._shared is None:
-                    self._shared = self._connect()
-                return self._shared
+            if self._shared is None:  # not within a lock: a server that is silent is waited for
+                self._shared = self._connect()
+            return self._shared
         if not hasattr(self._mine, "client"):
             self._mine.client = self._connect()
             with self._lock:  # as long as there is one, the database stays open
@@ -187,6 +189,20 @@ class Connection:
             if code in codes:
                 return EngineError(told, detail, code)
         return EngineError("The database could not answer this.", detail, code)
+
+
+def in_pieces(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Some at a time: a server takes 128 KB as one value, with every odd character escaped."""
+    piece: list[str] = []
+    size = 0
+    for text in texts:
+        size += 3 * len(text.encode()) + 4
+        if piece and size > PIECE:
+            yield piece
+            piece, size = [], 3 * len(text.encode()) + 4
+        piece.append(text)
+    if piece:
+        yield piece
 
 
 def _shortened(text: str) -> str:

@@ -23,16 +23,17 @@ class Engine:
             {"d": names.database, "t": names.local_name},
         )
         types = {str(name): str(type) for name, type in listed}
-        fields = {f.name: types[tables.column_of(f.name)] for f in manifest.fields}
+        columns = tables.columns_of([field.name for field in manifest.fields])
+        fields = {name: (column, types[column]) for name, column in columns.items()}
         self.index = ClickHouseIndex(
             connection, names.whole, manifest.rows, manifest.encoder.dim, fields
         )
-        self.catalogue = EngineCatalogue(connection, names.whole, manifest.rows, fields)
+        self.catalogue = EngineCatalogue(
+            connection, names.whole, manifest.rows, fields, self.index.count
+        )
         self.tables = {
-            info.name: Names(
-                names.database, tables.extra_name(info.name), names.version, names.cluster
-            ).whole
-            for info in manifest.tables
+            name: Names(names.database, called, names.version, names.cluster).whole
+            for name, called in tables.extra_names(manifest.tables).items()
         }
         """Table beside the pictures → what it is called in the database."""
 

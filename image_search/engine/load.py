@@ -5,6 +5,7 @@ the end, from one moment to the next; whoever reads the former version goes on d
 any moment, the same call goes on: of rows that were inserted before, none is inserted twice.
 """
 
+import getpass
 import hashlib
 import tempfile
 import time
@@ -73,7 +74,8 @@ def load(address: Address, artifact: Artifact, progress: Progress, say: Say) -> 
 def _alone(address: Address) -> Iterator[None]:
     name = hashlib.sha256(str(address).encode()).hexdigest()[:16]
     try:
-        with FileLock(Path(tempfile.gettempdir()) / f"image-search-{name}.lock", blocking=False):
+        path = Path(tempfile.gettempdir()) / f"image-search-{getpass.getuser()}-{name}.lock"
+        with FileLock(path, blocking=False):
             yield
     except Timeout:
         raise ConfigError(
@@ -92,6 +94,9 @@ class _Loader:
         self._about = tables.about_of(artifact.manifest, artifact.version)
         self._photos = self._names(PHOTOS)
         self._extras = artifact.manifest.tables
+        self._called = tables.extra_names(self._extras)
+        self._columns: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
 
     def run(self) -> Loaded:
         self._prepare()
@@ -102,7 +107,7 @@ class _Loader:
         extras = {info.name: self._load_extra(info) for info in self._extras}
         self._finish()
         replaced = "" if current.collection == self._about.collection else current.collection
-        return Loaded(self._about.rows, inserted, extras, self._drop_old(), replaced)
+        return Loaded(self._about.rows, inserted, extras, self._drop_old(current), replaced)
 
     def _names(self, name: str) -> Names:
         return Names(self._address.database, name, self._artifact.version, self._address.cluster)
@@ -115,8 +120,8 @@ class _Loader:
     def _prepare(self) -> None:
         if self._address.folder:
             make_folder(self._address.folder)
-        for host in self._hosts:
-            version = str(host.rows("SELECT version()")[0][0])
+        for number, host in enumerate(self._hosts):
+            version = str(Connection(self._address, number).rows("SELECT version()")[0][0])
             if tuple(map(int, version.split(".")[:2])) < OLDEST:
                 raise EngineError(f"{host.name} is ClickHouse {version}; 26.9 or newer is needed.")
             host.command(f"CREATE DATABASE IF NOT EXISTS {quoted(self._address.database)}")
@@ -127,7 +132,7 @@ class _Loader:
 
     def _check_names(self, host: Connection) -> None:
         """Raise ConfigError if a table of somebody else's has a name that becomes ours."""
-        wanted = [PHOTOS, *(tables.extra_name(info.name) for info in self._extras)]
+        wanted = [PHOTOS, *self._called.values()]
         found = host.rows(
             "SELECT name, comment FROM system.tables "
             "WHERE database = {d:String} AND name IN {names:Array(String)}",
@@ -165,6 +170,7 @@ class _Loader:
     def _insert_photos(self) -> int:
         """Insert what is not there; gives the number of rows."""
         fields = tables.fields_of(self._artifact.catalogue.table.schema)
+        self._columns = {name: column for name, (column, _) in fields.items()}
         statement = tables.photos_statement(self._photos, fields, self._about)
         self._make(self._photos, statement, "id")
         there = self._batches_there()
@@ -210,7 +216,7 @@ class _Loader:
             HEIGHT: sizes.column("height"),
         }
         for name in fields.column_names:
-            columns[name if name == "id" else tables.column_of(name)] = fields.column(name)
+            columns["id" if name == "id" else self._columns[name]] = fields.column(name)
         return pa.table(columns)
 
     def _check_photos(self) -> None:
@@ -271,12 +277,12 @@ class _Loader:
 
     def _load_extra(self, info: TableInfo) -> int:
         """Have a table there as a whole; gives the number of its rows."""
-        names = self._names(tables.extra_name(info.name))
+        names = self._names(self._called[info.name])
         with pq.ParquetFile(self._artifact.files.local(f"{TABLES}/{info.name}.parquet")) as file:
             columns = tables.extra_columns(file.schema_arrow, info)
-            self._make(
-                names, tables.extra_statement(names, columns, info.key, self._about), info.key
-            )
+            key = tables.columns_of(file.schema_arrow.names, ())[info.key]
+            self._make(names, tables.extra_statement(names, columns, key, self._about), key)
+            self._keys[names.name] = key
             if self._count(names) == info.rows:
                 return info.rows
             self._say(f"Loading {info.name}")
@@ -299,7 +305,8 @@ class _Loader:
     def _finish(self) -> None:
         """Say that all is there, then have it be the current version."""
         told = self._about.model_copy(update={"whole": True})
-        keys = {PHOTOS: "id", **{tables.extra_name(i.name): i.key for i in self._extras}}
+        keys = {PHOTOS: "id", **self._keys}
+        self._check_photos()  # another load may have added to it since
         for host in self._hosts:
             for name in keys:
                 local = self._names(name).local
@@ -308,15 +315,16 @@ class _Loader:
             for name, key in keys.items():
                 host.command(tables.current(self._names(name), key, told))
 
-    def _drop_old(self) -> list[str]:
+    def _drop_old(self, former: tables.About) -> list[str]:
         """Drop all of this collection but this version and the one before, which may be read."""
-        others = [
+        if former.version == self._about.version:
+            return []
+        kept = {former.version, self._about.version}
+        old = [
             held.about.version
             for held in holdings(self._first)
-            if held.about.version != self._artifact.version
-            and held.about.collection == self._about.collection
+            if held.about.collection == self._about.collection and held.about.version not in kept
         ]
-        old = others[1:]
         for host in self._hosts:
             for version in old:
                 drop_version(host, version)

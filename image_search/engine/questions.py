@@ -10,21 +10,25 @@ The same SQL asks a database that was loaded, and, where none is set, the files 
 through the embedded one.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from image_search.artifact import Artifact
 from image_search.engine.address import Address
-from image_search.engine.connection import MEMORY, Connection
-from image_search.engine.tables import quoted, text
-from image_search.errors import NotFoundError, QueryError
+from image_search.engine.connection import MEMORY, Connection, in_pieces
+from image_search.engine.tables import columns_of, quoted, text
+from image_search.errors import EngineError, NotFoundError, QueryError
 from image_search.manifest import TABLES, TableInfo
 
 TOP = 5
 """Values that are given unless more are asked for."""
 
+_PATTERN = re.compile(r"[{}*?\[\]]| :: ")
 _WORDS = re.compile("keyword|tag|subject|term|query|word|topic", re.IGNORECASE)
 
 
@@ -39,6 +43,10 @@ class Asked:
     """Its column with the ids of the pictures."""
     columns: tuple[str, ...]
     """Its other columns, first the one that is asked unless another is named."""
+    rows: int | None
+    """How many there are, where some can be missing for a while."""
+    called: Callable[[str], str]
+    """What a column is called where it is asked."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ class Questions:
     @classmethod
     def of_files(cls, artifact: Artifact) -> "Questions":
         """Through the embedded database, in memory."""
-        asked = [_asked(info, partial(_in_file, artifact)) for info in artifact.manifest.tables]
+        asked = [
+            Asked(info.name, partial(_in_file, artifact), info.key, _ordered(info), None, str)
+            for info in artifact.manifest.tables
+        ]
         return cls(Connection(Address(folder=MEMORY)), asked)
 
     @classmethod
@@ -67,7 +78,13 @@ class Questions:
         cls, connection: Connection, infos: Sequence[TableInfo], tables: Mapping[str, str]
     ) -> "Questions":
         """Of what `engine load` made; `tables` says what each is called there."""
-        return cls(connection, [_asked(info, tables.__getitem__) for info in infos])
+        asked = []
+        for info in infos:
+            called = columns_of([info.key, *info.columns], ()).__getitem__
+            asked.append(
+                Asked(info.name, tables.__getitem__, info.key, _ordered(info), info.rows, called)
+            )
+        return cls(connection, asked)
 
     def counts(self, table: str, ids: Sequence[str]) -> list[Count]:
         """In how many rows each picture stands, most first, then by id; those in none too.
@@ -75,12 +92,16 @@ class Questions:
         Raises NotFoundError if there is no such table.
         """
         asked = self._table(table)
-        rows = self._connection.rows(
-            f"SELECT {quoted(asked.key)} AS id, count() AS rows FROM {asked.source(table)} "
-            f"WHERE {quoted(asked.key)} IN {{ids:Array(String)}} GROUP BY id",
-            {"ids": list(ids)},
-        )
-        found = {str(id): int(count) for id, count in rows}
+        source, key = asked.source(table), quoted(asked.called(asked.key))
+        found: dict[str, int] = {}
+        for some in in_pieces(ids):
+            rows = self._connection.rows(
+                f"SELECT t.{key}, count() FROM {source} AS t "
+                f"WHERE t.{key} IN {{ids:Array(String)}} GROUP BY t.{key}",
+                {"ids": some},
+            )
+            found |= {str(id): int(count) for id, count in rows}
+        self._check(asked)
         counts = [Count(id, found.get(id, 0)) for id in dict.fromkeys(ids)]
         return sorted(counts, key=lambda one: (-one.count, one.value))
 
@@ -96,14 +117,28 @@ class Questions:
                 f"The table {table!r} has no column {column!r}; there are "
                 f"{', '.join(asked.columns) or 'none'}."
             )
+        source, key = asked.source(table), quoted(asked.called(asked.key))
+        value = f"t.{quoted(asked.called(column))}"
         found = self._connection.rows(
-            f"SELECT toString({quoted(column)}) AS value, count() AS rows "
-            f"FROM {asked.source(table)} "
-            f"WHERE {quoted(asked.key)} = {{id:String}} AND isNotNull({quoted(column)}) "
-            f"GROUP BY value ORDER BY rows DESC, value LIMIT {int(k)}",
+            f"SELECT toString({value}) AS _asked, count() AS _times FROM {source} AS t "
+            f"WHERE t.{key} = {{id:String}} AND isNotNull({value}) "
+            f"GROUP BY _asked ORDER BY _times DESC, _asked LIMIT {int(k)}",
             {"id": id},
         )
+        self._check(asked)
         return [Count(str(value), int(rows)) for value, rows in found]
+
+    def _check(self, asked: Asked) -> None:
+        """Raise EngineError if a database lacks rows of a table."""
+        if asked.rows is None:
+            return
+        found = int(self._connection.rows(f"SELECT count() FROM {asked.source(asked.name)}")[0][0])
+        if found != asked.rows:
+            raise EngineError(
+                f"A part of {asked.name} is missing at the moment, so this was not answered. Try "
+                "again in a while.",
+                f"it has {found:,} rows instead of {asked.rows:,}; load the collection again",
+            )
 
     def _table(self, name: str) -> Asked:
         if name not in self.tables:
@@ -117,10 +152,20 @@ class Questions:
 def _in_file(artifact: Artifact, table: str) -> str:
     """A table as its file, which is fetched from the Hub when it is asked first."""
     path = artifact.files.local(f"{TABLES}/{table}.parquet").resolve()
+    if _PATTERN.search(str(path)):  # which would mean several files
+        link = Path(_links().name) / f"{hashlib.sha256(str(path).encode()).hexdigest()}.parquet"
+        if not link.exists():
+            link.symlink_to(path)
+        path = link
     return f"file({text(str(path))}, Parquet)"
 
 
-def _asked(info: TableInfo, source: Callable[[str], str]) -> Asked:
+@cache
+def _links() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="image-search-")
+
+
+def _ordered(info: TableInfo) -> tuple[str, ...]:
+    """The columns, that with words first."""
     first = next((column for column in info.columns if _WORDS.search(column)), None)
-    ordered = sorted(info.columns, key=lambda column: column != first)
-    return Asked(info.name, source, info.key, tuple(ordered))
+    return tuple(sorted(info.columns, key=lambda column: column != first))

@@ -5,13 +5,13 @@
     photos, NAME          the same of the version that is current, whichever it is
 
 On a cluster each is spread over the shards by the id of the picture, what belongs to a picture
-beside it: there `…_VERSION_local` holds a shard's own rows, and the name without it asks them all.
+beside it: there `…_VERSION_local` holds a shard's own rows, and `…_VERSION_all` asks all of them.
 `photo_id` is a second name of `id`, and `distance(a, b)` one of cosineDistance, so that statements
 of MyScale's tutorial run as they stand.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,7 +21,8 @@ from image_search.manifest import Manifest, TableInfo
 
 PHOTOS = "photos"
 ROW, VECTOR, WIDTH, HEIGHT = "_row", "photo_embed", "_width", "_height"
-OWN = {"id", "photo_id", ROW, VECTOR, WIDTH, HEIGHT}
+DISTANCE_OF = "_distance"
+OWN = frozenset({"id", "photo_id", ROW, VECTOR, WIDTH, HEIGHT, DISTANCE_OF})
 """Columns that no field may be called like."""
 
 INDEX = "by_meaning"
@@ -77,7 +78,7 @@ class Names:
     @property
     def whole(self) -> str:
         """What is asked, on a server for its rows, on a cluster for those of all shards."""
-        return f"{self.database}.{self.name}_{self.version[:12]}"
+        return f"{self.database}.{self.name}_{self.version[:12]}{'_all' if self.cluster else ''}"
 
     @property
     def plain(self) -> str:
@@ -99,14 +100,25 @@ def comment(told: About) -> str:
     return text(json.dumps(told.model_dump()))
 
 
-def column_of(field: str) -> str:
-    """What a field is called in the database."""
-    return f"field_{field}" if field in OWN else field
+def columns_of(names: Sequence[str], taken: Collection[str] = OWN) -> dict[str, str]:
+    """What fields are called in the database: most of them as they are.
+
+    Not those of `taken`, and none with a dot, which would be a part of another one there.
+    """
+    columns = {name: name for name in names if "." not in name and name not in taken}
+    for name in names:
+        column = name.replace(".", "_")
+        while name not in columns and (column in taken or column in columns.values()):
+            column = f"field_{column}"
+        columns.setdefault(name, column)
+    return columns
 
 
-def fields_of(schema: pa.Schema) -> dict[str, str]:
-    """Field → its type in the database; null is None, of a list an empty one."""
-    return {name: type_of(schema.field(name).type) for name in schema.names if name != "id"}
+def fields_of(schema: pa.Schema) -> dict[str, tuple[str, str]]:
+    """Field → column and type in the database; null is None, of a list an empty one."""
+    names = [name for name in schema.names if name != "id"]
+    columns = columns_of(names)
+    return {name: (columns[name], type_of(schema.field(name).type)) for name in names}
 
 
 def type_of(type: pa.DataType) -> str:
@@ -123,13 +135,13 @@ def type_of(type: pa.DataType) -> str:
     elif pa.types.is_floating(type):
         plain = "Float64"
     elif pa.types.is_timestamp(type):
-        plain = "DateTime64(6, 'UTC')" if type.tz else "DateTime64(6)"
+        plain = "DateTime64(6, 'UTC')"  # without a zone too: else the server's own would count
     elif pa.types.is_date(type):
         plain = "Date32"
     return f"Nullable({plain})"
 
 
-def photos_statement(names: Names, fields: Mapping[str, str], told: About) -> str:
+def photos_statement(names: Names, fields: Mapping[str, tuple[str, str]], told: About) -> str:
     """Makes what holds the pictures of one server."""
     columns = [
         f"{ROW} UInt64",
@@ -138,7 +150,7 @@ def photos_statement(names: Names, fields: Mapping[str, str], told: About) -> st
         f"{VECTOR} Array(Float32) CODEC(NONE)",  # incompressible
         f"{WIDTH} UInt32",
         f"{HEIGHT} UInt32",
-        *(f"{quoted(column_of(name))} {type}" for name, type in fields.items()),
+        *(f"{quoted(column)} {type}" for column, type in fields.values()),
         f"CONSTRAINT of_{told.dim}_numbers CHECK length({VECTOR}) = {told.dim}",
         "INDEX by_id id TYPE bloom_filter(0.001) GRANULARITY 8",
     ]
@@ -157,9 +169,9 @@ def index_statement(names: Names, dim: int) -> str:
     )
 
 
-def extra_name(table: str) -> str:
-    """What a table beside the pictures is called in the database."""
-    return f"{PHOTOS}_table" if table == PHOTOS else table
+def extra_names(infos: Iterable[TableInfo]) -> dict[str, str]:
+    """What the tables beside the pictures are called in the database: only `photos` otherwise."""
+    return columns_of([info.name for info in infos], {PHOTOS})
 
 
 def extra_statement(names: Names, columns: Mapping[str, str], key: str, told: About) -> str:
@@ -173,14 +185,16 @@ def extra_statement(names: Names, columns: Mapping[str, str], key: str, told: Ab
 
 def extra_columns(schema: pa.Schema, info: TableInfo) -> dict[str, str]:
     """Column → type of a table beside the pictures."""
+    columns = columns_of(schema.names, ())
     return {
-        name: "String" if name == info.key else type_of(schema.field(name).type)
+        columns[name]: "String" if name == info.key else type_of(schema.field(name).type)
         for name in schema.names
     }
 
 
 def as_stored(rows: pa.Table, columns: Mapping[str, str]) -> pa.Table:
-    """Rows in types that the database takes: what it has no type for becomes a text."""
+    """Rows as the database takes them: what it has no type for becomes a text."""
+    rows = rows.rename_columns(list(columns))
     for place, (name, type) in enumerate(columns.items()):
         column = rows.column(place)
         if "String" in type and not pa.types.is_string(column.type):

@@ -5,8 +5,6 @@ that scores are those of exact search. With a filter every row that fulfils it i
 graph would lose some.
 """
 
-import threading
-import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 
 from image_search.encoder import Vectors, unit
 from image_search.engine.connection import Connection
-from image_search.engine.tables import ROW, VECTOR, quoted
+from image_search.engine.tables import DISTANCE_OF, ROW, VECTOR, quoted
 from image_search.errors import EngineError, NotFoundError
 from image_search.filters import Filter, OneOf
 from image_search.index.protocol import TIES, Rows, checked
@@ -28,24 +26,22 @@ EXCLUDED = 1_000
 """Excluded rows for which others are asked for at once; with more, some at a time."""
 
 
-COUNTED = 30
-"""Seconds after which the rows are counted again: a shard that came back without its own would else
-make every answer a part of one, without a word."""
-
-
 class ClickHouseIndex:
-    """Searches a table that `engine load` made; `types` has its fields and their types."""
+    """Searches a table that `engine load` made; `fields` has the column and the type of each."""
 
     def __init__(
-        self, connection: Connection, table: str, rows: int, dim: int, types: Mapping[str, str]
+        self,
+        connection: Connection,
+        table: str,
+        rows: int,
+        dim: int,
+        fields: Mapping[str, tuple[str, str]],
     ) -> None:
         self._connection = connection
         self._table = table
         self._rows = rows
         self._dim = dim
-        self._types = types
-        self._counted = -float(COUNTED)
-        self._counting = threading.Lock()
+        self._fields = fields
 
     def __len__(self) -> int:
         return self._rows
@@ -58,10 +54,6 @@ class ClickHouseIndex:
         self, vector: Vectors, k: int, exclude: Collection[int] = (), where: Filter = ()
     ) -> tuple[Rows, Vectors]:
         k = checked(self, vector, k)
-        with self._counting:
-            if time.monotonic() - self._counted >= COUNTED:
-                self.count()
-                self._counted = time.monotonic()
         excluded = frozenset(exclude)
         # Sorted by row, or with the excluded left out, by the database, the graph would not be
         # used: so some more, of which the excluded are taken out, until one is farther away.
@@ -75,6 +67,9 @@ class ClickHouseIndex:
             rows, distances = rows[kept], distances[kept]
             order = np.lexsort((rows, distances))
             if whole or (len(rows) >= k and distances[order[k - 1]] < farthest):
+                # A shard that came back without its rows would make this a part of an answer,
+                # without a word.
+                self.count()
                 best = order[:k]
                 return rows[best], 1 - distances[best]
             asked *= 2
@@ -103,8 +98,8 @@ class ClickHouseIndex:
         """So many rows and their distances; fewer only if there are no more."""
         condition, parameters = self._condition(where)
         sql = (
-            f"SELECT {ROW}, cosineDistance({VECTOR}, {{vector:Array(Float32)}}) AS distance "
-            f"FROM {self._table}{condition} ORDER BY distance LIMIT {limit}"
+            f"SELECT {ROW}, cosineDistance({VECTOR}, {{vector:Array(Float32)}}) AS {DISTANCE_OF} "
+            f"FROM {self._table}{condition} ORDER BY {DISTANCE_OF} LIMIT {limit}"
         )
         settings: dict[str, Any] = {
             "vector_search_with_rescoring": 1,
@@ -129,16 +124,16 @@ class ClickHouseIndex:
             return f"{{{name}:{type}}}"
 
         for condition in where:
-            if condition.field not in self._types:
+            if condition.field not in self._fields:
                 raise ValueError(f"there is no field {condition.field!r}")
-            column, type = quoted(condition.field), self._types[condition.field]
+            name, type = self._fields[condition.field]
+            column, is_list = quoted(name), type.startswith("Array")
             plain = "String" if "String" in type else "Float64"
             if isinstance(condition, OneOf):
                 values = bind(list(condition.values), f"Array({plain})")
-                is_list = type.startswith("Array")
                 parts.append(f"hasAny({column}, {values})" if is_list else f"{column} IN {values}")
                 continue
             ends = ((condition.low, ">="), (condition.high, "<="))
             limits = [f"{column} {sign} {bind(v, plain)}" for v, sign in ends if v is not None]
-            parts += limits or [f"isNotNull({column})"]
+            parts += limits or [f"{'notEmpty' if is_list else 'isNotNull'}({column})"]
         return (f" WHERE {' AND '.join(parts)}" if parts else ""), bound
