@@ -20,6 +20,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from image_search.encoder import Encoder, OnnxEncoder
@@ -160,11 +161,13 @@ class RayRunner:
         try:
             seen = Seen.here(order, token.read_text())
             results = _results(pool, order, Opener.of(encoder, pool), seen, to_do)
-            with watch.stage("parts, by Ray"), _quiet(), closing(results):
+            with watch.stage("parts, by Ray"), _quiet(), closing(results), _told_to_stop() as told:
                 for result in results:
                     _check_result(order, result)
                     slice = to_do.pop(result["key"]).slice
                     progress.update(slice.stop - slice.start)
+                    if told:
+                        raise KeyboardInterrupt
         finally:
             token.unlink(missing_ok=True)
 
@@ -446,6 +449,32 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """The signals that came: what our handler raises can be swallowed where Ray's own code runs."""
+    told: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        told.append(number)
+        handler = former[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    heard = [number for number, handler in former.items() if callable(handler)]
+    for number in heard:
+        signal.signal(number, hear)
+    try:
+        yield told
+    finally:
+        for number in heard:
+            if signal.getsignal(number) is hear:  # our own ignores what comes after the first
+                signal.signal(number, former[number])
 
 
 def _counted(number: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -53,8 +54,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(artifact: Path, said: Path) -> Iterator[str]:
-    """The real app.py with the settings of this process; all that it says lies in a file."""
+def running(artifact: Path, said: Path, files: int | None = None) -> Iterator[str]:
+    """The real app.py with the settings of this process; all that it says lies in a file.
+
+    It may have so many `files` open; without a number, as many as this process.
+    """
+
+    def limit() -> None:
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     environment = {
         **os.environ,
         "IMAGE_SEARCH_ARTIFACT": str(artifact),
@@ -63,7 +72,11 @@ def running(artifact: Path, said: Path) -> Iterator[str]:
     with (
         said.open("wb") as file,
         subprocess.Popen(
-            [sys.executable, "app.py"], env=environment, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, "app.py"],
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=limit,
         ) as process,
     ):
         try:

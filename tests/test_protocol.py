@@ -1,7 +1,6 @@
 """What comes before a request that the gate can see: slow, many and broken connections."""
 
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -30,14 +29,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(searcher: Searcher, said: Path) -> Iterator[str]:
-    former = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, former[1]))
-    try:
-        with running(searcher.artifact.path, said) as address:
-            resource.setrlimit(resource.RLIMIT_NOFILE, former)
-            yield address
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, former)
+    with running(searcher.artifact.path, said, FEW) as address:
+        yield address
 
 
 def place(address: str) -> tuple[str, int]:

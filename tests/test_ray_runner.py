@@ -372,7 +372,7 @@ def test_stopped_it_ends_soon_and_what_was_finished_is_kept(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    arguments = [str(demo.FOLDER / "pictures"), "--out", str(out), "--limit", "200"]
+    arguments = [str(demo.FOLDER / "pictures"), "--out", str(out), "--limit", "400"]
     command = Command(*arguments, "--runner", "ray")
     while command.process.poll() is None and not list(
         (tmp_path / "out.partial/parts").glob(f"{'[0-9a-f]' * 32}/part.json")
@@ -389,5 +389,5 @@ def test_stopped_it_ends_soon_and_what_was_finished_is_kept(
     again = Command(*arguments)  # by Ray or not: it is the same build
     said, _ = again.process.communicate(timeout=120)
     assert "kept from an earlier build" in said
-    assert len(Artifact.open(out)) == 200
+    assert len(Artifact.open(out)) == 400
     assert verify(out) == []
