@@ -74,7 +74,8 @@ class TableInfo(_Record):
     """Its column that holds ids of pictures."""
     rows: int
     columns: list[str] = []
-    """Its other columns, those of texts first: what can be asked of it. None in older ones."""
+    """Its other columns, those of texts first: what can be asked of it. None in collections of
+    former releases."""
 
 
 class EncoderInfo(_Record):

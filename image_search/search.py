@@ -224,10 +224,10 @@ class Searcher:
 
         Raises ConfigError if what asks them is not installed.
         """
-        from image_search.engine.questions import Questions
+        from image_search.engine.questions import Questions, tables_of
 
         if self._engine:
-            infos = self.artifact.manifest.tables
+            infos = tables_of(self.artifact)
             return Questions.of_database(self._engine.connection, infos, self._engine.tables)
         return Questions.of_files(self.artifact)
 

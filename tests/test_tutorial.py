@@ -16,6 +16,8 @@ from conftest import serving
 from gated import environment
 from PIL import Image
 
+import image_search
+
 DOWNLOADS = {
     "Qgb9urMZ8lw": 1729, "f0OL01IHbCM": 1444, "Bgae-sqbe_g": 313, "XYg2zLjxxa0": 207,
     "BkW8I1n354I": 184, "5yFOvJZp7Rg": 63, "sKPPBn6OkJg": 48, "joL0nSbZ-lI": 20,
@@ -148,6 +150,14 @@ def test_a_picture_that_is_withdrawn_is_not_counted(unsplash: Path, tmp_path: Pa
             asked = f"{address}/api/v1/tables/conversions"
             assert httpx.get(f"{asked}/counts?id={CHOSEN}").status_code == 404
             assert httpx.get(f"{asked}/top/{CHOSEN}").status_code == 404
+
+
+def test_a_collection_whose_manifest_names_no_columns_is_asked_too(unsplash: Path) -> None:
+    searcher = image_search.open(unsplash, withdrawn=set())
+    manifest = searcher.artifact.manifest
+    bare = [info.model_copy(update={"columns": []}) for info in manifest.tables]
+    searcher.artifact.manifest = manifest.model_copy(update={"tables": bare})
+    assert "keyword" in searcher.questions.tables["conversions"].columns[0]
 
 
 # What the tutorial sends to its database.

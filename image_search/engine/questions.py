@@ -18,6 +18,8 @@ from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow.parquet as pq
+
 from image_search.artifact import Artifact
 from image_search.engine.address import Address
 from image_search.engine.connection import MEMORY, Connection, in_pieces
@@ -69,7 +71,7 @@ class Questions:
         """Through the embedded database, in memory."""
         asked = [
             Asked(info.name, partial(_in_file, artifact), info.key, _ordered(info), None, str)
-            for info in artifact.manifest.tables
+            for info in tables_of(artifact)
         ]
         return cls(Connection(Address(folder=MEMORY)), asked)
 
@@ -112,6 +114,8 @@ class Questions:
         """
         asked = self._table(table)
         column = column or (asked.columns[0] if asked.columns else "")
+        if not asked.columns:
+            raise QueryError(f"The table {table!r} has no column that can be asked.")
         if column not in asked.columns:
             raise QueryError(
                 f"The table {table!r} has no column {column!r}; there are "
@@ -147,6 +151,18 @@ class Questions:
                 f"{'are ' + ', '.join(self.tables) if self.tables else 'is none'}."
             )
         return self.tables[name]
+
+
+def tables_of(artifact: Artifact) -> list[TableInfo]:
+    """The tables of a collection with their columns, as the manifest or else the files say."""
+
+    def with_columns(info: TableInfo) -> TableInfo:
+        if info.columns:
+            return info
+        schema = pq.read_schema(artifact.files.local(f"{TABLES}/{info.name}.parquet"))
+        return info.model_copy(update={"columns": [n for n in schema.names if n != info.key]})
+
+    return [with_columns(info) for info in artifact.manifest.tables]
 
 
 def _in_file(artifact: Artifact, table: str) -> str:
