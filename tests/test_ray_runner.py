@@ -318,6 +318,8 @@ class Command:
             env={**os.environ, "STARTED_BY": self._mark},
             cwd=TESTS.parent,
             start_new_session=True,
+            # Where the tests run in the background, it would else be deaf to Ctrl+C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def left(self) -> list[str]:
