@@ -1,4 +1,5 @@
-"""Our way and the article's, measured in one run: serving, from the Hub, building, and databases.
+"""Our way and the article's, measured in one run: serving, from the Hub, building, and databases;
+and ours with conditions on a real catalogue.
 
     make bench                              # all of it: half an hour on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1
@@ -10,10 +11,11 @@ is and, where it answers questions, with one thread for torch and FAISS too, whi
 can be done for them.
 Both ways have the same CLIP of the genuine size with random weights, and the same synthetic rows;
 each is a fresh process at each turn, and the turns alternate. Figures are medians, ratios say how
-many times as good ours is. Nothing outside this machine is asked.
+many times as good ours is. Nothing outside this machine is asked, but for the catalogue's records,
+which npm fetches once.
 
-`--only` takes serving, hub, building and engine; the modules that are called so say what exactly is
-measured.
+`--only` takes serving, hub, building, engine and catalogue; the modules that are called so say what
+exactly is measured.
 Needs what `make test` installs, 8 GB of memory and 12 GB of disk. A table is printed, and all
 turns are written as JSON. Never run by pytest.
 """
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import building
+import catalogue
 import engines
 import fetching
 import serving
@@ -45,7 +48,7 @@ from common import (
     table,
 )
 
-PARTS = ("serving", "hub", "building", "engine")
+PARTS = ("serving", "hub", "building", "engine", "catalogue")
 
 LARGE = 100_000
 """From so many rows on the ratios are what was set as the goal; with few all is start-up."""
@@ -66,6 +69,8 @@ def run(
     arguments: argparse.Namespace, folder: Path, gpu: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Titles and results, each as soon as it is there."""
+    # First of all: npm may be missing, and that is better known now than in half an hour.
+    records = catalogue.records() if "catalogue" in arguments.only else None
     model = make(folder / "model", "model")
     for rows in arguments.rows if "serving" in arguments.only else ():
         with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -94,6 +99,11 @@ def run(
                 )  # fmt: skip
                 result = engines.compare(place, arguments.queries, ways)
             yield f"A database, {rows:,} vectors", result
+    if records:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            place, rows = Path(name) / "rows", arguments.catalogue_rows
+            result = catalogue.compare(place, model, records, rows, arguments.queries)
+        yield f"A catalogue, {rows:,} rows", result
 
 
 def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
@@ -104,6 +114,8 @@ def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
         return f"{shown}\nWhat holds up our build: {result['bottleneck']}."
     if title.startswith("A database"):
         return engines.show(title, result)
+    if title.startswith("A catalogue"):
+        return catalogue.show(title, result)
     if title.startswith("From"):
         return table(title, medians, fetching.EXPECTED)
     rows = int(title.split()[1].replace(",", ""))
@@ -129,6 +141,7 @@ def main() -> None:
         "--engine-rows", type=int, nargs="+", default=[100_000, 400_000],
         help="beside FAISS; one shard beside two",
     )  # fmt: skip
+    parser.add_argument("--catalogue-rows", type=int, default=417_000)
     parser.add_argument("--pictures", type=int, help="default: 2,048; 8,192 with a GPU")
     parser.add_argument("--json", type=Path, help="default: benchmarks/results/DATE.json")
     arguments = parser.parse_args()
