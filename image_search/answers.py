@@ -4,7 +4,8 @@ Knows addresses, but no requests: /api/v1 and the page's endpoint both stand on 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -12,11 +13,15 @@ from PIL import Image
 from pydantic import BaseModel
 
 from image_search import images
+from image_search.conditions import in_words
 from image_search.engine.connection import is_installed as can_ask
 from image_search.errors import PictureError, QueryError
+from image_search.facets import Facets
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
+from image_search.query import Term
+from image_search.question import MAX_CHARACTERS, MAX_LIKE, Question, question
 from image_search.results import Hit, Record, Results
-from image_search.search import MAX_CHARACTERS, MAX_LIKE, MAX_RESULTS, QUERY_SIDE, Searcher
+from image_search.search import MAX_RESULTS, QUERY_SIDE, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
 from image_search.tidy import tidy
@@ -49,18 +54,41 @@ class PictureRecord(BaseModel):
 
 
 class PictureHit(PictureRecord):
-    """`score` is a cosine, -1 to 1, higher is nearer; it is no probability."""
+    """`score` is a cosine, -1 to 1, higher is nearer; it is no probability. It is null where
+    nothing was asked and pictures were only filtered."""
 
     rank: int
-    score: float
+    score: float | None
+
+
+class AskedTerm(BaseModel):
+    """Something that is looked for; `weight` below 0: less of it. `picture` is set in the place of
+    words. `without` is the text of the question without it."""
+
+    text: str
+    weight: float
+    picture: PictureRecord | None
+    without: str
+
+
+class AskedFilter(BaseModel):
+    """A condition: as it may be typed, and in words."""
+
+    where: str
+    said: str
 
 
 class SearchAnswer(BaseModel):
     """`total` is how many pictures the question brings; `cursor` brings those after these, and is
-    null if there are none. `like` are the known pictures that were searched with."""
+    null if there are none. `terms` are what was understood of the words: of each group the best
+    counts. `like` and `unlike` are the known pictures that were searched with."""
 
     query: str
+    terms: list[list[AskedTerm]]
     like: list[PictureRecord]
+    unlike: list[PictureRecord]
+    filters: list[AskedFilter]
+    contains: str
     total: int
     notices: list[str]
     no_match: bool
@@ -137,14 +165,36 @@ class Collection(CollectionInfo):
     limits: Limits
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question as it arrives: `picture` is a file."""
+
+    text: str = ""
+    like: Sequence[str] = ()
+    unlike: Sequence[str] = ()
+    where: Sequence[str] = ()
+    contains: str = ""
+    picture: bytes | None = None
+
+    def question(self) -> Question:
+        """The same, understood. Raises QueryError."""
+        image = None if self.picture is None else _decoded(self.picture)
+        return question(self.text, image, self.like, self.unlike, self.where, self.contains)
+
+    def fingerprint(self) -> str:
+        """A short name of the question: a cursor holds for one only."""
+        said = [self.text, *map(list, (self.like, self.unlike, self.where)), self.contains]
+        digest = hashlib.sha256(repr(said).encode())
+        digest.update(self.picture or b"")
+        return digest.hexdigest()[:12]
+
+
 def answer(
     searcher: Searcher,
     log: SearchLog,
     by: str,
     base: str,
-    text: str = "",
-    like: list[str] | None = None,
-    picture: bytes | None = None,
+    asked: Asked,
     k: int | None = None,
     cursor: str = "",
 ) -> SearchAnswer:
@@ -152,34 +202,63 @@ def answer(
 
     It goes on record as a search by the member of that name.
     """
-    like = like or []
     version = searcher.artifact.short_version
-    question = _fingerprint(text, like, picture)
-    offset = _offset(cursor, version, question) if cursor else 0
-    image = None if picture is None else _decoded(picture)
-    results = searcher.search(
-        text, image=image, like=like, k=settings().results if k is None else k, offset=offset
-    )
-    log.keep(
-        by,
-        words=tidy(text),
-        like=like,
-        picture=picture,
-        version=results.artifact_version,
-        shown=[hit.id for hit in results],
-        seconds=results.seconds,
-    )
+    offset = _offset(cursor, version, asked.fingerprint()) if cursor else 0
+    results = found(searcher, log, by, asked, settings().results if k is None else k, offset)
+    fields = searcher.artifact.manifest.fields
     return SearchAnswer(
         query=results.query,
-        like=[record(searcher, base, id) for id in like],
+        terms=_terms(searcher, base, results),
+        like=[record(searcher, base, id) for id in results.like],
+        unlike=[record(searcher, base, id) for id in results.unlike],
+        filters=[AskedFilter(where=one, said=in_words(one, fields)) for one in results.where],
+        contains=results.contains,
         total=results.total,
         notices=results.notices,
         no_match=results.no_match,
         hits=hits(searcher, base, results),
-        cursor=_cursor(results, offset, version, question),
+        cursor=_cursor(results, offset, version, asked.fingerprint()),
         artifact_version=results.artifact_version,
         seconds=round(results.seconds, 4),
     )
+
+
+def found(
+    searcher: Searcher, log: SearchLog, by: str, asked: Asked, k: int, offset: int = 0
+) -> Results:
+    """What a question brings; it goes on record."""
+    results = searcher.answer(asked.question(), k, offset)
+    log.keep(
+        by,
+        words=tidy(asked.text),
+        like=asked.like,
+        unlike=asked.unlike,
+        filters=[*results.where, *([f"contains:{results.contains}"] if results.contains else [])],
+        picture=asked.picture,
+        version=results.artifact_version,
+        shown=[hit.id for hit in results],
+        seconds=results.seconds,
+    )
+    return results
+
+
+def facets(searcher: Searcher, asked: Asked) -> Facets:
+    """What is known of the pictures of a question, or of all, counted. Raises QueryError."""
+    return searcher.facets(None if asked == Asked() else asked.question())
+
+
+def _terms(searcher: Searcher, base: str, results: Results) -> list[list[AskedTerm]]:
+    query = results.understood
+
+    def told(group: int, place: int, term: Term) -> AskedTerm:
+        picture = record(searcher, base, term.text) if term.is_picture else None
+        without = str(query.without(group, place))
+        return AskedTerm(text=term.text, weight=term.weight, picture=picture, without=without)
+
+    return [
+        [told(number, place, term) for place, term in enumerate(group)]
+        for number, group in enumerate(query.groups)
+    ]
 
 
 def hits(searcher: Searcher, base: str, found: Iterable[Hit]) -> list[PictureHit]:
@@ -279,16 +358,9 @@ def _told(searcher: Searcher, base: str, record: Record | Hit) -> dict[str, Any]
         "thumbnail": f"{base}/thumbnails/{address}",
         "picture": f"{base}/pictures/{address}",
     }
-    if isinstance(record, Hit):
+    if isinstance(record, Hit) and record.score is not None:
         told["score"] = round(record.score, 4)
     return told
-
-
-def _fingerprint(text: str, like: list[str], picture: bytes | None) -> str:
-    """A short name of a question: a cursor holds for one only."""
-    digest = hashlib.sha256(repr((text, like)).encode())
-    digest.update(picture or b"")
-    return digest.hexdigest()[:12]
 
 
 def _cursor(results: Results, offset: int, version: str, question: str) -> str | None:

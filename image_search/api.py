@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from math import ceil
@@ -27,6 +28,7 @@ from image_search.access import NOBODY, Visitor
 from image_search.answers import (
     MAX_PAGE,
     PREFIX,
+    Asked,
     Collection,
     Counts,
     Overview,
@@ -43,6 +45,7 @@ from image_search.errors import (
     NotFoundError,
     QueryError,
 )
+from image_search.facets import Facets
 from image_search.near_copies import near_copies
 from image_search.roles import Role
 from image_search.say import say
@@ -75,7 +78,12 @@ LONGEST_WAIT = 180
 FOR_A_MINUTE = "private, max-age=60, must-revalidate"
 
 Text = Annotated[
-    str, Query(description="What to look for, in English words, up to 2,000 characters.")
+    str,
+    Query(
+        description="What to look for, in English words, up to 2,000 characters. `a harbour +fog "
+        "-boats`: several things, less of some; `2:a harbour`: its weight; `a cat OR a dog`: the "
+        "better of the two; `like:ID`: a picture; quotes turn all of that off."
+    ),
 ]
 Like = Annotated[
     list[str],
@@ -84,6 +92,31 @@ Like = Annotated[
         description="Ids of pictures of this collection to look for, up to 20.",
     ),
 ]
+Unlike = Annotated[
+    list[str],
+    Query(default_factory=list, description="Ids of pictures less like which are wanted."),
+]
+Where = Annotated[
+    list[str],
+    Query(
+        default_factory=list,
+        description="Filters by what is known of the pictures: `year:1850..1870`, "
+        "`institution:The Met`. Of one field several values: any of them.",
+    ),
+]
+Contains = Annotated[
+    str, Query(description="Words that the title or the keywords have to have, or to begin with.")
+]
+
+
+def _asked(
+    like: Like, unlike: Unlike, where: Where, text: Text = "", contains: Contains = ""
+) -> Asked:
+    """A question in the address of a request."""
+    return Asked(text, tuple(like), tuple(unlike), tuple(where), contains)
+
+
+AskedInWords = Annotated[Asked, Depends(_asked)]
 Ids = Annotated[
     list[str], Query(min_length=1, max_length=MAX_PAGE, description="Ids of pictures, up to 200.")
 ]
@@ -185,24 +218,44 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
     files = CapacityLimiter(FILES)
     sending = Sending()
 
+    async def with_picture(request: Request, asked: Asked, ask: Callable[[Asked], Any]) -> Any:
+        """Ask with the picture that is the body. It is decoded in memory and not kept."""
+        async with sending.by(request), bodies:
+            sent = replace(asked, picture=await _body(request))
+            return await to_thread.run_sync(ask, sent, limiter=decoders)
+
+    def answered(request: Request, k: int | None, cursor: str, asked: Asked) -> SearchAnswer:
+        by, base = visitor_of(request).name, base_of(request)
+        return answers.answer(searcher, log, by, base, asked, k, cursor)
+
     @api.get("/search")
     def search(
-        request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
+        request: Request, asked: AskedInWords, k: PageSize = None, cursor: Cursor = ""
     ) -> SearchAnswer:
         """The pictures nearest to words, to pictures of the collection, or to both together."""
-        by = visitor_of(request).name
-        return answers.answer(searcher, log, by, base_of(request), text, like, None, k, cursor)
+        return answered(request, k, cursor, asked)
 
     @api.post("/search", openapi_extra=_PICTURE_BODY)
     async def search_with_picture(
-        request: Request, like: Like, text: Text = "", k: PageSize = None, cursor: Cursor = ""
+        request: Request, asked: AskedInWords, k: PageSize = None, cursor: Cursor = ""
     ) -> SearchAnswer:
         """The same with a picture: its file is the body. It is decoded in memory and not kept."""
-        async with sending.by(request), bodies:
-            data = await _body(request)
-            by, base = visitor_of(request).name, base_of(request)
-            ask = partial(answers.answer, searcher, log, by, base, text, like, data, k, cursor)
-            return await to_thread.run_sync(ask, limiter=decoders)
+        ask = partial(answered, request, k, cursor)
+        answer: SearchAnswer = await with_picture(request, asked, ask)
+        return answer
+
+    @api.get("/facets")
+    def facets(asked: AskedInWords) -> Facets:
+        """What is known of the pictures of a question, counted field by field: the values of
+        categories and lists, a histogram of numbers and of the years of dates. Without a question:
+        of all pictures."""
+        return answers.facets(searcher, asked)
+
+    @api.post("/facets", openapi_extra=_PICTURE_BODY)
+    async def facets_with_picture(request: Request, asked: AskedInWords) -> Facets:
+        """The same with a picture: its file is the body."""
+        counted: Facets = await with_picture(request, asked, partial(answers.facets, searcher))
+        return counted
 
     @api.get("/overview")
     def overview(request: Request) -> Overview:

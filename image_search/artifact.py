@@ -99,7 +99,7 @@ class Artifact:
     def index(self) -> FaissIndex:
         """The index as built. Raises ArtifactError if it does not belong to these rows."""
         with telling_damage(self.files.broken):
-            index = FaissIndex.read(self.files.local(INDEX), self.catalogue.table)
+            index = FaissIndex.read(self.files.local(INDEX), self.catalogue.columns)
         if (len(index), index.dim) != (self.manifest.rows, self.manifest.encoder.dim):
             raise self.files.broken(
                 f"its index holds {len(index):,} vectors of {index.dim} numbers instead of "

@@ -1,6 +1,7 @@
 """What is known of the pictures: ids, fields and sizes by row. Knows no vectors."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from image_search.columns import Columns
 from image_search.errors import ArtifactError
+from image_search.filters import Filter
+
+BEYOND = 200
+"""One picture of so many may lie beyond either end of a scale: catalogues have years such as 0 and
+9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,31 @@ class Known:
     """All fields; None where nothing is known."""
 
 
+@dataclass(frozen=True)
+class Among:
+    """Pictures to be counted: those of some rows; without rows, all that fulfil the conditions and
+    are not of the excluded rows."""
+
+    rows: Sequence[int] | None = None
+    where: Filter = ()
+    exclude: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """So many bins of one width from `low` on. What is below is counted in the first, what is above
+    in the last."""
+
+    low: float
+    width: float
+    bins: int
+
+
 class Catalogue(Protocol):
-    """Anything that knows the pictures by their rows, which are the index's."""
+    """Anything that knows the pictures by their rows, which are the index's.
+
+    Raises ValueError for a field that there is not.
+    """
 
     def __len__(self) -> int: ...
 
@@ -38,6 +68,22 @@ class Catalogue(Protocol):
 
     def known(self, rows: Sequence[int]) -> list[Known]:
         """What is known of some rows, in their order."""
+
+    def count(self, among: Among) -> int:
+        """How many pictures these are."""
+
+    def listed(self, among: Among, k: int, offset: int) -> list[int]:
+        """k of these rows, or fewer if there are no more, in order, after `offset` others."""
+
+    def values(self, field: str, among: Among) -> Counter[str]:
+        """Value → how many of these pictures have it."""
+
+    def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
+        """How many of these pictures lie in each bin; of dates the year counts."""
+
+    def extent(self, field: str) -> tuple[float, float] | None:
+        """Between which numbers (of dates, years) nearly all pictures lie: all but one in 200 at
+        each end. None if nothing is known."""
 
 
 class TableCatalogue:
@@ -53,6 +99,7 @@ class TableCatalogue:
         if len(self._sizes) != table.num_rows or not (self._sizes >= 1).all():
             raise ArtifactError(f"not every one of {table.num_rows:,} pictures has a size")
         self._fields = table.drop_columns(["id"])
+        self.columns = Columns(self._fields)
         self._ids = table.column("id").chunk(0)
 
     @classmethod
@@ -99,6 +146,40 @@ class TableCatalogue:
                 rows, sizes, self._metadata(rows), strict=True
             )
         ]
+
+    def count(self, among: Among) -> int:
+        return len(self._rows_of(among))
+
+    def listed(self, among: Among, k: int, offset: int) -> list[int]:
+        rows: list[int] = self._rows_of(among)[offset : offset + k].tolist()
+        return rows
+
+    def values(self, field: str, among: Among) -> Counter[str]:
+        return self.columns.counts(field, self._rows_of(among))
+
+    def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
+        numbers = self.columns.numbers(field)[self._rows_of(among)]
+        numbers = numbers[~np.isnan(numbers)]
+        bins = np.clip((numbers - scale.low) // scale.width, 0, scale.bins - 1).astype(np.int64)
+        counts: list[int] = np.bincount(bins, minlength=scale.bins).tolist()
+        return counts
+
+    def extent(self, field: str) -> tuple[float, float] | None:
+        numbers = np.sort(self.columns.numbers(field))  # what is not known comes last
+        known = int(np.count_nonzero(~np.isnan(numbers)))
+        if not known:
+            return None
+        beyond = known // BEYOND
+        return float(numbers[beyond]), float(numbers[known - 1 - beyond])
+
+    def _rows_of(self, among: Among) -> NDArray[np.int64]:
+        if among.rows is not None:
+            return np.array(among.rows, np.int64)
+        kept = np.ones(len(self), np.bool_)
+        if among.where:
+            kept = self.columns.matching(among.where).copy()
+        kept[list(among.exclude)] = False
+        return np.flatnonzero(kept)
 
     def _metadata(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         if not self._fields.column_names:

@@ -24,6 +24,17 @@ class QueryError(ImageSearchError):
     """A question that cannot be answered; the text is shown to the visitor as it is."""
 
 
+class QuerySyntaxError(QueryError):
+    """A question that is not understood: `length` characters of `text` from `place` on."""
+
+    def __init__(self, told: str, text: str, place: int, length: int = 0) -> None:
+        shown = f"{'…' if place > 40 else ''}{text[max(0, place - 40) : place]}"
+        rest = f"{text[place : place + 20]}{'…' if len(text) > place + 20 else ''}"
+        super().__init__(f"{told}, at character {place + 1}: {shown}▸{rest}")
+        self.place = place
+        self.length = length
+
+
 class NotFoundError(QueryError):
     """A picture that the collection does not have, or has no more."""
 

@@ -28,7 +28,7 @@ def near_copies(searcher: Searcher, id: str) -> list[Hit]:
     """
     own = _brightness(searcher.thumbnail(id))
     found = searcher.search(like=[id], k=LOOKED_AT)
-    return [hit for hit in found if (hit.score + _likeness(searcher, hit, own)) / 2 >= ALIKE]
+    return [hit for hit in found if ((hit.score or 0) + _likeness(searcher, hit, own)) / 2 >= ALIKE]
 
 
 def _likeness(searcher: Searcher, hit: Hit, own: npt.NDArray[np.float32]) -> float:

@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from image_search.query import Query
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -32,8 +34,9 @@ class Record:
 class Hit(Record):
     """One picture that was found."""
 
-    score: float
-    """Cosine of query and picture, -1 to 1, higher is nearer."""
+    score: float | None
+    """Cosine of query and picture, -1 to 1, higher is nearer; None where nothing was asked, and
+    pictures were only chosen by what is known of them."""
     rank: int
     """1 is the nearest."""
 
@@ -54,6 +57,16 @@ class Results:
     seconds: float = 0.0
     """Time taken to encode the query and search."""
     artifact_version: str = ""
+    understood: Query = field(default_factory=Query)
+    """What was understood of the words."""
+    like: tuple[str, ...] = ()
+    """Ids of the pictures that were liked."""
+    unlike: tuple[str, ...] = ()
+    """Ids of those that were not."""
+    where: tuple[str, ...] = ()
+    """The filters, as they may be typed."""
+    contains: str = ""
+    """Words that the title or the keywords had to have."""
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
@@ -73,11 +86,16 @@ class Results:
             "notices": self.notices,
             "no_match": self.no_match,
             "total": self.total,
+            "understood": str(self.understood),
+            "like": list(self.like),
+            "unlike": list(self.unlike),
+            "where": list(self.where),
+            "contains": self.contains,
             "hits": [
                 {
                     "rank": hit.rank,
                     "id": hit.id,
-                    "score": round(hit.score, 4),
+                    "score": None if hit.score is None else round(hit.score, 4),
                     "title": hit.title,
                     "credit": hit.credit,
                     "metadata": hit.metadata,
@@ -124,7 +142,8 @@ def sheet(
         caption = _fit(draw, f"{hit.rank}  {hit.title}", _font(13), CELL)
         draw.text((left, top + CELL + 4), caption, "black", _font(13))
         credit = hit.credit.removeprefix(f"{hit.title}. ")  # which stands above
-        below = _fit(draw, f"{hit.score:.3f}  {credit}", _font(11), CELL)
+        nearness = "" if hit.score is None else f"{hit.score:.3f}  "
+        below = _fit(draw, f"{nearness}{credit}", _font(11), CELL)
         draw.text((left, top + CELL + 20), below, "#666666", _font(11))
     return page
 

@@ -5,39 +5,59 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 
 import time
 from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from image_search.artifact import Artifact
-from image_search.catalogue import Catalogue, Known
-from image_search.encoder import Encoder, Vectors, unit
+from image_search.catalogue import Among, Catalogue, Known
+from image_search.compose import moved, together
+from image_search.conditions import conditions, typed
+from image_search.encoder import Encoder, Vectors
 from image_search.errors import NotFoundError, QueryError
+from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
-from image_search.index.protocol import Index, Rows
+from image_search.filters import Condition, fields_of
+from image_search.index.protocol import Index
+from image_search.query import Term
+from image_search.question import Question, question
 from image_search.results import Hit, Record, Results
 from image_search.settings import settings
-from image_search.tidy import tidy
 
 if TYPE_CHECKING:
     from image_search.engine.engine import Engine
     from image_search.engine.questions import Count, Questions
 
-MAX_CHARACTERS = 2_000
-"""A question in words; the models read about 60 words, so more can only be a mistake."""
-
 MAX_RESULTS = 1_000
 """How many pictures a question can bring, over all its pages."""
-
-MAX_LIKE = 20
-"""How many known pictures a question may name."""
 
 QUERY_SIDE = 1024
 """Longest side, in pixels, to which a picture that is searched with is decoded; the models see
 less, and it is what a collection's own pictures are shrunk to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """A question as it is searched for."""
+
+    where: tuple[Condition, ...]
+    hidden: frozenset[int]
+    """Rows that are as if they were not there: those withdrawn, and those that are named."""
+    vectors: Sequence[Vectors] = ()
+    """Unit vectors, (dim,); the nearest to any of them are wanted. None: pictures are listed."""
+    said: str = ""
+    """What is asked, in words."""
+    notices: Sequence[str] = ()
+    is_plain: bool = False
+    """Whether scores are those of everyday questions in words."""
+
+    @property
+    def among(self) -> Among:
+        """The pictures that match."""
+        return Among(None, self.where, self.hidden)
 
 
 class Searcher:
@@ -114,73 +134,178 @@ class Searcher:
         *,
         image: Image.Image | None = None,
         like: Sequence[str] | str = (),
+        unlike: Sequence[str] | str = (),
+        where: Sequence[str | Condition] | str = (),
+        contains: str = "",
         k: int = 9,
         offset: int = 0,
     ) -> Results:
         """The k pictures nearest to a text, to a picture of any size and mode, to known pictures.
 
-        `like` holds ids; those pictures are not among the results. What is given together is
-        looked for together: the mean of the unit vectors, made a unit vector again. The first
-        `offset` results are left out; none beyond MAX_RESULTS is given. Raises QueryError, in
-        words for the visitor, if there is nothing to search for, and ArtifactError if the
-        collection was built again since it was opened.
+        `text` is in the language of `query`. `like` and `unlike` hold ids of pictures more or less
+        like which are wanted. Pictures that are named are not among the results. What is given
+        together is looked for together, by the arithmetic of `compose`. `where` holds filters as
+        `conditions` has them, `contains` words that the title or the keywords have to have: the
+        nearest of the pictures that match are given, and, where nothing else is asked, these
+        pictures in the order of the collection. The first `offset` results are left out; none
+        beyond MAX_RESULTS is given. Raises QueryError, in words for the visitor, if there is
+        nothing to search for, and ArtifactError if the collection was built again since it was
+        opened.
         """
+        return self.answer(question(text, image, like, unlike, where, contains), k, offset)
+
+    def answer(self, question: Question, k: int = 9, offset: int = 0) -> Results:
+        """The same of a question that was put together before."""
         start = time.perf_counter()
-        like = [like] if isinstance(like, str) else like
-        if image is not None and not isinstance(image, Image.Image):
-            raise QueryError(
-                f"A picture to search with is one of Pillow's, not {image!r}: "
-                "PIL.Image.open(...) opens a file."
-            )
         if not (1 <= k <= MAX_RESULTS and 0 <= offset < MAX_RESULTS):
             raise QueryError(
                 f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {offset + k}."
             )
         self.artifact.check_current()
-        notices: list[str] = []
-        if len(like) > MAX_LIKE:
-            raise QueryError(f"Up to {MAX_LIKE} pictures can be searched with, not {len(like)}.")
-        named = self._rows(like)
-        asked: list[str] = []
-        vectors: list[Vectors] = []
-        if (text and text.strip()) or (image is None and not named):
-            words = _checked(text)
-            asked.append(words)
-            read = self.encoder.read_part(words)
-            if read != words:
-                notices.append(f"That is more than the model can read. It searched for: “{read}”.")
-            vectors.append(self.encoder.encode_texts([words])[0])
-        if image is not None:
-            asked.append("a picture")
-            vectors.append(self.encoder.encode_images([_upright(image)])[0])
-        for record, row in zip(self._records(named), named, strict=True):
-            asked.append(f"like {record.title or record.id}")
-            vectors.append(self.index.vector(row))
-        hidden = {*named, *self._withdrawn_rows()}
-        total = min(len(self.catalogue) - len(hidden), MAX_RESULTS)
-        rows, scores = self.index.search(_mean(vectors), min(offset + k, MAX_RESULTS), hidden)
-        only_words = image is None and not named
+        sought = self._sought(question)
+        wanted = min(offset + k, MAX_RESULTS)
+        scores: Sequence[float | None]
+        if sought.vectors:
+            rows, scores = self._nearest(sought, wanted)
+            rows, scores = rows[offset:], scores[offset:]
+        else:
+            rows = self.catalogue.listed(sought.among, wanted - offset, offset)
+            scores = [None] * len(rows)
+        notices = list(sought.notices)
+        best = scores[0] if rows and not offset else None
         threshold = self.artifact.manifest.no_match.threshold
-        no_match = only_words and len(scores) > 0 and float(scores[0]) < threshold
-        if no_match and not offset:
+        no_match = best is not None and sought.is_plain and best < threshold
+        if no_match:
             notices.append("Nothing here is close to that; these are the nearest pictures.")
+        if not rows and not offset and sought.where:
+            notices.append("No picture matches these filters. Take one away, or widen it.")
+        fields = self.artifact.manifest.fields
         return Results(
-            query=", ".join(asked),
-            hits=self._hits(rows[offset:], scores[offset:], offset + 1),
-            total=total,
+            query=sought.said,
+            hits=self._hits(rows, scores, offset + 1),
+            total=min(self._count(sought), MAX_RESULTS),
             notices=notices,
             no_match=no_match,
             seconds=time.perf_counter() - start,
             artifact_version=self.artifact.version,
+            understood=question.query,
+            like=question.like,
+            unlike=question.unlike,
+            where=tuple(text for one in sought.where for text in typed(one, fields)),
+            contains=question.contains,
         )
 
-    def _hits(self, rows: Rows, scores: Vectors, first: int) -> list[Hit]:
+    def facets(self, question: Question | None = None) -> Facets:
+        """What is known of the pictures that a question brings, counted field by field.
+
+        Of a question's own pictures the nearest MAX_RESULTS are counted; of all pictures, or of
+        those that match filters, every one. Conditions on a field do not count for that field, so
+        that other values of it can be chosen.
+        """
+        self.artifact.check_current()
+        hidden = self._withdrawn_rows()
+        sought = self._sought(question) if question else Sought(where=(), hidden=hidden)
+        some: dict[tuple[Condition, ...], Among] = {}
+
+        def among(where: tuple[Condition, ...]) -> Among:
+            if where not in some:
+                others = replace(sought, where=where)
+                rows = self._nearest(others, MAX_RESULTS)[0] if sought.vectors else None
+                some[where] = Among(rows, where, others.hidden)
+            return some[where]
+
+        found = []
+        for field in self.artifact.manifest.fields:
+            if field.kind in COUNTED:
+                others = tuple(one for one in sought.where if field.name not in fields_of(one))
+                own = [one for one in sought.where if one not in others]
+                found.append(facet(self.catalogue, field, among(others), own))
+        counted = self.catalogue.count(among(tuple(sought.where)))
+        return Facets(
+            pictures=counted,
+            nearest=bool(sought.vectors) and self._count(sought) > MAX_RESULTS,
+            facets=[one for one in found if one.is_useful],
+            artifact_version=self.artifact.version,
+        )
+
+    def _sought(self, question: Question) -> "Sought":
+        """What is searched with, and among which pictures. Raises QueryError."""
+        where = conditions(question.where, question.contains, self.artifact.manifest.fields)
+        named = dict(zip(question.named, self._rows(question.named), strict=True))
+        said: list[str] = [question.text] if question.text else []
+        notices: list[str] = []
+        vectors: list[Vectors] = []
+        if question.is_asked:
+            vectors, notices = self._composed(question, named)
+        if question.image is not None:
+            said.append("a picture")
+        likes = [(id, "like") for id in question.like] + [
+            (id, "less like") for id in question.unlike
+        ]
+        titled = zip(likes, self._records([named[id] for id, _ in likes]), strict=True)
+        said += [f"{how} {record.title or record.id}" for (_, how), record in titled]
+        said += [text for one in where for text in typed(one, self.artifact.manifest.fields)]
+        said += [f"with “{question.contains}”"] if question.contains else []
+        return Sought(
+            where=where,
+            hidden=frozenset({*named.values(), *self._withdrawn_rows()}),
+            vectors=vectors,
+            said=", ".join(said),
+            notices=notices,
+            is_plain=question.query.is_plain and question.image is None and not named,
+        )
+
+    def _composed(
+        self, question: Question, named: dict[str, int]
+    ) -> tuple[list[Vectors], list[str]]:
+        """The unit vectors of which the best counts, and what there is to say of them."""
+        notices: list[str] = []
+        known: dict[Term, Vectors] = {}
+        for term in dict.fromkeys(replace(term, weight=1) for term in question.query.terms):
+            if term.is_picture:
+                known[term] = self.index.vector(named[term.text])
+                continue
+            read = self.encoder.read_part(term.text)
+            if read != term.text:
+                notices.append(f"That is more than the model can read. It searched for: “{read}”.")
+            known[term] = self.encoder.encode_texts([term.text])[0]
+        picture: list[tuple[float, Vectors]] = []
+        if question.image is not None:
+            picture = [(1.0, self.encoder.encode_images([_upright(question.image)])[0])]
+        liked = [self.index.vector(named[id]) for id in question.like]
+        disliked = [self.index.vector(named[id]) for id in question.unlike]
+        made = []
+        for choice in question.query.choices():
+            terms = [(term.weight, known[replace(term, weight=1)]) for term in choice]
+            query = together([*terms, *picture]) if terms or picture else None
+            if liked or disliked:
+                query = moved(query, liked, disliked, settings().like, settings().unlike)
+            if query is not None:
+                made.append(query)
+        return made, notices
+
+    def _nearest(self, sought: "Sought", k: int) -> tuple[list[int], list[float]]:
+        """The k rows nearest to any of the vectors, best first, ties by row."""
+        best: dict[int, float] = {}
+        for vector in sought.vectors:
+            # The k best of all are among the k best of one of them.
+            rows, scores = self.index.search(vector, k, sought.hidden, sought.where)
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+                best[row] = max(score, best.get(row, -1.0))
+        ordered = sorted(best, key=lambda row: (-best[row], row))[:k]
+        return ordered, [best[row] for row in ordered]
+
+    def _count(self, sought: "Sought") -> int:
+        if sought.where:
+            return self.catalogue.count(sought.among)
+        return len(self.catalogue) - len(sought.hidden)
+
+    def _hits(self, rows: Sequence[int], scores: Sequence[float | None], first: int) -> list[Hit]:
         """The pictures of some rows as results, ranked from `first` on."""
-        shown = [int(row) for row in rows]
-        self.artifact.expect(shown)
-        records = self._records(shown)
+        self.artifact.expect(rows)
+        records = self._records(list(rows))
         return [
-            Hit(**vars(record), score=float(score), rank=rank)
+            Hit(**vars(record), score=score, rank=rank)
             for rank, (record, score) in enumerate(zip(records, scores, strict=True), start=first)
         ]
 
@@ -298,21 +423,3 @@ def _upright(image: Image.Image) -> Image.Image:
     if not all(image.size):
         raise QueryError("That picture has no pixels. Choose another one.")
     return ImageOps.exif_transpose(image)
-
-
-def _mean(vectors: list[Vectors]) -> Vectors:
-    """One unit vector in the middle of several."""
-    return vectors[0] if len(vectors) == 1 else unit(np.mean(vectors, axis=0, keepdims=True))[0]
-
-
-def _checked(text: str | None) -> str:
-    """A question in words, tidied. Raises QueryError if it is empty or far too long."""
-    words = tidy(text or "")
-    if not words:
-        raise QueryError("Type what you are looking for, or choose a picture to search with.")
-    if len(words) > MAX_CHARACTERS:
-        raise QueryError(
-            f"That is {len(words):,} characters; a question may have {MAX_CHARACTERS:,}. "
-            "A short sentence in English works best."
-        )
-    return words

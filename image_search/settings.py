@@ -62,6 +62,18 @@ class Settings(BaseSettings):
         "`clickhouse://USER:PASSWORD@HOST:PORT/DATABASE` (several hosts with commas between, and "
         "`?cluster=NAME`). It holds what `engine load` put there. Unset: FAISS, in memory.",
     )
+    like: float = Field(
+        default=0.75,
+        ge=0,
+        le=10,
+        description="How far liked pictures draw a question towards them: the β of Rocchio's rule.",
+    )
+    unlike: float = Field(
+        default=0.15,
+        ge=0,
+        le=10,
+        description="How far disliked pictures push a question away: the γ of Rocchio's rule.",
+    )
     access: Mode | None = Field(
         default=None,
         description="Who is let in: `password` (the users of a list), `huggingface` (accounts "

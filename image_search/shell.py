@@ -16,11 +16,11 @@ OURS = re.compile(rf"({PREFIX}/|/ui/).+")
 # fetches addresses or edits the page.
 GRADIO = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/(assets|static)/.+"
-    r"|/gradio_api/(info|queue/join|queue/data|call/search|call/search/\w+)"
+    r"|/gradio_api/(info|queue/join|queue/data|call/(search|facets|record)(/\w+)?)"
 )
 
 LONGEST_CALL = 64 * 1024
-"""Bytes of a call through Gradio: words and a number."""
+"""Bytes of a call through Gradio: words, numbers and lists of words."""
 
 
 class Shell:
@@ -71,11 +71,12 @@ class Shell:
 
 
 _CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/.")
-_REFUSED = problem(400, 'A call is {"data": [words, how many]}, words and a whole number.')
+_REFUSED = problem(400, 'A call is {"data": […]}: texts, whole numbers and lists of texts.')
 
 
 async def _call(receive: Receive) -> bytes | None:
-    """The body of a call through Gradio, or None if it holds more than words and numbers.
+    """The body of a call through Gradio, or None if it holds more than words, numbers and lists of
+    words.
 
     Gradio would take anything else for a file, and fetch it from wherever the caller says.
     """
@@ -91,8 +92,13 @@ async def _call(receive: Receive) -> bytes | None:
         data = json.loads(body)["data"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    plain = isinstance(data, list) and all(isinstance(d, str | int | None) for d in data)
-    return body if plain else None
+    return body if isinstance(data, list) and all(map(_is_plain, data)) else None
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(one, str) for one in value)
+    return isinstance(value, str | int | None)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

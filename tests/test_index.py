@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from image_search.columns import Columns
 from image_search.encoder import unit
 from image_search.engine import tables
 from image_search.engine.address import parse
@@ -19,7 +20,7 @@ from image_search.engine.holdings import drop_version
 from image_search.engine.load import load
 from image_search.engine.tables import PHOTOS, Names
 from image_search.errors import ArtifactError
-from image_search.filters import Between, OneOf
+from image_search.filters import Between, OneOf, Words
 from image_search.index.clickhouse import ClickHouseIndex
 from image_search.index.exact import ExactIndex, recall
 from image_search.index.faiss_index import FaissIndex
@@ -78,7 +79,7 @@ def make(request: pytest.FixtureRequest) -> Make:
             return ExactIndex(vectors, fields)
         index = FaissIndex.build(vectors.shape[1])
         index.add(vectors)
-        return FaissIndex(index._index, fields)
+        return FaissIndex(index._index, None if fields is None else Columns(fields))
 
     return make
 
@@ -162,6 +163,8 @@ def fields() -> pa.Table:
         {
             "place": pa.array(numbers, pa.int64()),
             "half": [("left", "right")[n % 2] for n in numbers],
+            "title": [f"Vue Nº {n}, l'Été. Ships" if n % 4 else None for n in numbers],
+            "date": [f"{1800 + n % 100}-{1 + n % 12:02}" for n in numbers],
             "tags": [[f"tag {n % 1000}", "any"] if n % 3 else None for n in numbers],
             "year": pa.array([1800 + n % 100 if n % 10 else None for n in numbers], pa.float64()),
         }
@@ -209,6 +212,12 @@ def test_many_withdrawn_rows_are_left_out(
         ([OneOf("tags", ("tag 7", "tag 8"))], 0.0015),
         ([OneOf("half", ("left",)), Between("year", 1850, 1859)], 0.05),
         ([Between("place", high=-1)], 0),
+        ([Between("date", "1890", "1890")], 0.01),
+        ([Between("date", None, "1809-12")], 0.1),
+        ([Words(("title", "tags"), "ÉTE ship!")], 0.75),
+        ([Words(("title", "tags"), "tag 77")], 0.0073),
+        ([Words(("title",), "hip")], 0),
+        ([Words(("title", "tags"), "vue any"), OneOf("half", ("right",))], 1 / 3),
     ],
 )
 def test_a_filter_gives_the_nearest_that_match(

@@ -121,11 +121,11 @@ def test_what_the_page_does_not_need_is_shut(address: str, path: str) -> None:
 def test_gradio_is_handed_words_and_numbers_only(address: str, path: str, file: str) -> None:
     """It would take anything else for a file, and fetch it from wherever the caller says."""
     named = {"path": file, "meta": {"_type": "gradio.FileData"}}
-    for data in ([named, 1], ["red", named], [[named]], {"words": named}, "red", None):
+    for data in ([named, 1], ["red", named], [[named]], [["a", named]], {"w": named}, "red", None):
         call = {"data": data, "fn_index": 0, "session_hash": "a"}
         answer = httpx.post(f"{address}/gradio_api/{path}", json=call)
         assert answer.status_code == 400
-        assert "words and a whole number" in answer.json()["detail"]
+        assert "lists of texts" in answer.json()["detail"]
     for body in (b"", b"{", b"[" * 100_000, b'{"data":["' + b"x" * 70_000 + b'"]}'):
         assert httpx.post(f"{address}/gradio_api/{path}", content=body).status_code == 400
 

@@ -1,17 +1,21 @@
 """What is known of the pictures, out of the database."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from image_search.catalogue import Known
+from image_search.catalogue import BEYOND, Among, Known, Scale
 from image_search.engine.connection import Connection, in_pieces
 from image_search.engine.tables import HEIGHT, ROW, WIDTH, quoted
+from image_search.engine.where import where
 from image_search.errors import EngineError
 
 REMEMBERED = 100_000
 """Ids whose rows are remembered: of what was shown, thumbnails and pictures are asked for next."""
+
+ROWS_OF_A_VALUE = 5_000
+"""Rows that are bound at once: a server takes 128 KB as one value."""
 
 
 class EngineCatalogue:
@@ -34,6 +38,8 @@ class EngineCatalogue:
         self._count = rows
         self._lists = {name for name, (_, type) in fields.items() if type.startswith("Array")}
         self._names = list(fields)
+        self._fields = fields
+        self._extents: dict[str, tuple[float, float] | None] = {}
         columns = [quoted(column) for column, _ in fields.values()]
         self._selected = ", ".join([ROW, "id", WIDTH, HEIGHT, *columns])
         self._remembered: OrderedDict[str, int] = OrderedDict()
@@ -72,6 +78,73 @@ class EngineCatalogue:
             raise EngineError("The database lacks pictures that it has found.")
         self._remember({known.id: row for row, known in found.items()})
         return [found[row] for row in rows]
+
+    def count(self, among: Among) -> int:
+        found = self._ask("count()", among)
+        return int(found[0][0])
+
+    def listed(self, among: Among, k: int, offset: int) -> list[int]:
+        ordered = f"ORDER BY {ROW} LIMIT {int(k)} OFFSET {int(offset)}"
+        return [int(row) for (row,) in self._ask(ROW, among, ordered)]
+
+    def values(self, field: str, among: Among) -> Counter[str]:
+        name, type = self._field(field)
+        column = f"arrayJoin(arrayDistinct({name}))" if type.startswith("Array") else name
+        found = self._ask(f"{column} AS value, count()", among, "GROUP BY value")
+        return Counter({str(value): int(count) for value, count in found if value is not None})
+
+    def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
+        place = f"floor(({self._number(field)} - {scale.low!r}) / {scale.width!r})"
+        bin = f"least(greatest({place}, 0), {scale.bins - 1})"
+        counts = [0] * scale.bins
+        for at, count in self._ask(f"{bin} AS bin, count()", among, "GROUP BY bin"):
+            if at is not None:
+                counts[int(at)] = int(count)
+        return counts
+
+    def extent(self, field: str) -> tuple[float, float] | None:
+        if field not in self._extents:
+            number = self._number(field)
+            known = int(self._ask(f"count({number})", Among())[0][0])
+            ends = None
+            if known:
+                beyond = known // BEYOND
+                sql = f"SELECT {number} AS n FROM {self._table} WHERE isNotNull(n) ORDER BY n"
+                low, high = (
+                    self._connection.rows(f"{sql} LIMIT 1 OFFSET {place}")[0][0]
+                    for place in (beyond, known - 1 - beyond)
+                )
+                ends = float(low), float(high)
+            self._extents[field] = ends
+        return self._extents[field]
+
+    def _number(self, field: str) -> str:
+        name, type = self._field(field)
+        if "String" in type:  # a date begins with its year
+            return f"toFloat64OrNull(substringUTF8({name}, 1, 4))"
+        return f"toFloat64({name})"
+
+    def _field(self, field: str) -> tuple[str, str]:
+        if field not in self._fields:
+            raise ValueError(f"there is no field {field!r}")
+        name, type = self._fields[field]
+        return quoted(name), type
+
+    def _ask(self, what: str, among: Among, end: str = "") -> Sequence[Sequence[Any]]:
+        """Select something of some pictures; never of a part of them."""
+        if among.rows is not None:
+            condition, bound = f"{ROW} IN {{rows:Array(UInt64)}}", {"rows": list(among.rows)}
+        else:
+            condition, bound = where(among.where, self._fields)
+            excluded = sorted(among.exclude)
+            for start in range(0, len(excluded), ROWS_OF_A_VALUE):
+                without = f"{ROW} NOT IN {{x{start}:Array(UInt64)}}"
+                condition = f"{condition} AND {without}" if condition else without
+                bound[f"x{start}"] = excluded[start : start + ROWS_OF_A_VALUE]
+        sql = f"SELECT {what} FROM {self._table}{f' WHERE {condition}' if condition else ''} {end}"
+        found = self._connection.rows(sql, bound)
+        self._check()
+        return found
 
     def _known(self, id: str, width: int, height: int, *values: Any) -> Known:
         metadata = dict(zip(self._names, values, strict=True))

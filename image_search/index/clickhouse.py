@@ -12,9 +12,10 @@ import numpy as np
 
 from image_search.encoder import Vectors, unit
 from image_search.engine.connection import Connection
-from image_search.engine.tables import DISTANCE_OF, ROW, VECTOR, quoted
+from image_search.engine.tables import DISTANCE_OF, ROW, VECTOR
+from image_search.engine.where import where as sql_of
 from image_search.errors import EngineError, NotFoundError
-from image_search.filters import Filter, OneOf
+from image_search.filters import Filter
 from image_search.index.protocol import TIES, Rows, checked
 
 CANDIDATES = 4_096
@@ -96,10 +97,11 @@ class ClickHouseIndex:
 
     def _nearest(self, vector: Vectors, limit: int, where: Filter) -> tuple[Rows, Vectors]:
         """So many rows and their distances; fewer only if there are no more."""
-        condition, parameters = self._condition(where)
+        condition, parameters = sql_of(where, self._fields)
         sql = (
             f"SELECT {ROW}, cosineDistance({VECTOR}, {{vector:Array(Float32)}}) AS {DISTANCE_OF} "
-            f"FROM {self._table}{condition} ORDER BY {DISTANCE_OF} LIMIT {limit}"
+            f"FROM {self._table}{f' WHERE {condition}' if condition else ''} "
+            f"ORDER BY {DISTANCE_OF} LIMIT {limit}"
         )
         settings: dict[str, Any] = {
             "vector_search_with_rescoring": 1,
@@ -113,27 +115,3 @@ class ClickHouseIndex:
             found = self._connection.rows(sql, asked, **settings, use_skip_indexes=0)
         rows = np.array([row for row, _ in found], np.int64)
         return rows, np.array([distance for _, distance in found], np.float32)
-
-    def _condition(self, where: Filter) -> tuple[str, dict[str, Any]]:
-        """The same filter in SQL, and what is bound in it. Raises ValueError for no field."""
-        parts: list[str] = []
-        bound: dict[str, Any] = {}
-
-        def bind(value: Any, type: str) -> str:
-            bound[name := f"c{len(bound)}"] = value
-            return f"{{{name}:{type}}}"
-
-        for condition in where:
-            if condition.field not in self._fields:
-                raise ValueError(f"there is no field {condition.field!r}")
-            name, type = self._fields[condition.field]
-            column, is_list = quoted(name), type.startswith("Array")
-            plain = "String" if "String" in type else "Float64"
-            if isinstance(condition, OneOf):
-                values = bind(list(condition.values), f"Array({plain})")
-                parts.append(f"hasAny({column}, {values})" if is_list else f"{column} IN {values}")
-                continue
-            ends = ((condition.low, ">="), (condition.high, "<="))
-            limits = [f"{column} {sign} {bind(v, plain)}" for v, sign in ends if v is not None]
-            parts += limits or [f"{'notEmpty' if is_list else 'isNotNull'}({column})"]
-        return (f" WHERE {' AND '.join(parts)}" if parts else ""), bound

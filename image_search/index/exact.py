@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from image_search.encoder import Vectors
 from image_search.filters import Filter, matching
@@ -37,7 +36,11 @@ class ExactIndex:
         k = checked(self, vector, k)
         scores = self._vectors @ vector
         rows = np.argsort(-scores, kind="stable")
-        rows = rows[kept_rows(len(self), exclude, where, self._fields)[rows]][:k]
+        kept = np.ones(len(self), np.bool_)
+        if where:
+            kept = matching(where, pa.table({}) if self._fields is None else self._fields)
+        kept[list(exclude)] = False
+        rows = rows[kept[rows]][:k]
         return rows, scores[rows]
 
     def nearest(self, queries: Vectors, k: int) -> tuple[Rows, Vectors]:
@@ -74,14 +77,3 @@ def recall(index: Index, exact: ExactIndex, queries: Vectors, k: int = 10) -> fl
         cosines = np.array([exact.vector(int(row)) @ query for row in rows])
         found += int(np.sum(cosines >= scores.min() - ROUNDING))
     return found / best.size
-
-
-def kept_rows(
-    count: int, exclude: Collection[int], where: Filter, fields: pa.Table | None
-) -> NDArray[np.bool_]:
-    """Which of `count` rows are neither excluded nor left out by a filter on their fields."""
-    kept = np.ones(count, np.bool_)
-    if where:
-        kept = matching(where, pa.table({}) if fields is None else fields)
-    kept[list(exclude)] = False
-    return kept

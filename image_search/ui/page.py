@@ -1,13 +1,18 @@
-"""The page: Gradio around the tabs, and an endpoint for gradio_client."""
+"""The page: Gradio around the tabs, and endpoints for gradio_client."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from fastapi.encoders import jsonable_encoder
+from pydantic import BaseModel
 
 from image_search import answers
+from image_search.answers import Asked
 from image_search.api import visitor_of
 from image_search.errors import ArtifactError, EncoderError, EngineError, QueryError
+from image_search.facets import Facets
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.ui import about_tab, search_tab
@@ -50,8 +55,32 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
     """The page of one collection, not yet served; `closed`: people sign in."""
     page: gr.Blocks
 
-    def search(request: gr.Request, words: str, k: int | None = None) -> dict[str, Any]:
-        return search_words(searcher, log, _name_of(request), words, k)
+    def search(
+        request: gr.Request,
+        words: str = "",
+        k: int | None = None,
+        like: list[str] | None = None,
+        unlike: list[str] | None = None,
+        where: list[str] | None = None,
+        contains: str = "",
+        cursor: str = "",
+    ) -> dict[str, Any]:
+        asked, size = asked_of(words, like, unlike, where, contains), page_size(k)
+        by, base = _name_of(request), answers.PREFIX
+        return told(lambda: answers.answer(searcher, log, by, base, asked, size, cursor))
+
+    def facets(
+        words: str = "",
+        like: list[str] | None = None,
+        unlike: list[str] | None = None,
+        where: list[str] | None = None,
+        contains: str = "",
+    ) -> dict[str, Any]:
+        asked = asked_of(words, like, unlike, where, contains)
+        return told(lambda: answers.facets(searcher, asked))
+
+    def record(id: str) -> dict[str, Any]:
+        return told(lambda: answers.record(searcher, answers.PREFIX, id))
 
     with gr.Blocks(
         title=searcher.artifact.manifest.collection.name, analytics_enabled=False
@@ -63,33 +92,63 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
             with gr.Tab("About"):
                 about_tab.tab(searcher)
         gr.HTML(_foot(searcher), apply_default_css=False, js_on_load=None)
-        gr.api(  # type: ignore[attr-defined]
-            search,
-            api_name="search",
-            api_description="The pictures nearest to words, as /api/v1/search gives them.",
-            concurrency_limit=4,
-        )
+        for endpoint, description in (
+            (search, "The pictures nearest to words, as /api/v1/search gives them."),
+            (facets, "What is known of these pictures, counted, as /api/v1/facets gives it."),
+            (record, "All that is known of a picture, as /api/v1/records gives it."),
+        ):
+            gr.api(  # type: ignore[attr-defined]
+                endpoint,
+                api_name=endpoint.__name__,
+                api_description=description,
+                concurrency_limit=4,
+            )
     return page
 
 
-def search_words(
-    searcher: Searcher, log: SearchLog, by: str, words: str, k: int | None = None
-) -> dict[str, Any]:
-    """What /api/v1/search answers to these words. Raises gr.Error with what it would say."""
-    if k is not None and not (type(k) is int and 1 <= k <= answers.MAX_PAGE):
-        raise gr.Error(
-            f"k is {k!r}; it is a whole number from 1 to {answers.MAX_PAGE}.",
-            print_exception=False,
-        )
+def told(make: Callable[[], BaseModel | Facets]) -> dict[str, Any]:
+    """What /api/v1 answers, as plain data. Raises gr.Error with what it would say."""
     try:
-        told = answers.answer(searcher, log, by, answers.PREFIX, words, k=k)
+        made = make()
     except QueryError as error:
         raise gr.Error(str(error), print_exception=False) from None
     except EngineError as error:
         raise gr.Error(error.told, print_exception=False) from None
     except (ArtifactError, EncoderError) as error:
         raise gr.Error(answers.OUT_OF_ORDER) from error
-    return told.model_dump(mode="json")
+    plain: dict[str, Any] = jsonable_encoder(made)
+    return plain
+
+
+def asked_of(
+    words: str,
+    like: list[str] | None,
+    unlike: list[str] | None,
+    where: list[str] | None,
+    contains: str,
+) -> Asked:
+    """A question of a caller's values. Raises gr.Error if one of them is of another kind."""
+    for name, values in (("like", like), ("unlike", unlike), ("where", where)):
+        if not (values is None or (isinstance(values, list) and all(map(_is_text, values)))):
+            raise gr.Error(f"{name} is a list of texts, not {values!r}.", print_exception=False)
+    for name, text in (("words", words), ("contains", contains)):
+        if not _is_text(text):
+            raise gr.Error(f"{name} is a text, not {text!r}.", print_exception=False)
+    return Asked(words, tuple(like or ()), tuple(unlike or ()), tuple(where or ()), contains)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def page_size(k: int | None) -> int | None:
+    """How many pictures a caller wants. Raises gr.Error if that is no such number."""
+    if k is not None and not (type(k) is int and 1 <= k <= answers.MAX_PAGE):
+        raise gr.Error(
+            f"k is {k!r}; it is a whole number from 1 to {answers.MAX_PAGE}.",
+            print_exception=False,
+        )
+    return k
 
 
 def _name_of(request: gr.Request) -> str:
