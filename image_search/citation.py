@@ -79,7 +79,7 @@ def of_picture(record: Record, provenance: Provenance, address: str = "") -> Cit
     fields = {
         "author": " and ".join(f"{{{_tex(name)}}}" for name in creators),
         "key": "" if creators else _tex(provenance.collection),
-        "title": f"{{{_tex(title)}}}",
+        "title": _as_written(title),
         "year": _tex(year),
         "howpublished": _tex(found),
         "note": _tex(beside),
@@ -108,7 +108,7 @@ def of_search(results: Results, provenance: Provenance) -> Citation:
     count = _count(results)
     fields = {
         "key": _tex(collection),
-        "title": f"{{{_tex(title)}}}",
+        "title": _as_written(title),
         "year": str(provenance.retrieved.year),
         "howpublished": _tex(version),
         "note": _tex(_sentences(count, made_with)),
@@ -150,6 +150,13 @@ def _sentences(*parts: str) -> str:
 def _tex(text: str) -> str:
     """Text as LaTeX prints it, in one line and with its braces in pairs."""
     return tidy(text).translate(_TEX)
+
+
+def _as_written(title: str) -> str:
+    """A title whose capitals BibTeX leaves alone."""
+    tex = _tex(title)
+    # a brace before a backslash is one letter with an accent to BibTeX, and not left alone
+    return f"{{{{}}{tex}}}" if tex.startswith("\\") else f"{{{tex}}}"
 
 
 def _url(address: str) -> str:

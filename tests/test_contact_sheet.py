@@ -118,7 +118,8 @@ def test_long_text_is_wrapped_within_its_cell_and_then_cut(
         column = place // 3 % 3
         assert right <= MARGIN + column * (CELL + GAP) + CELL + 1
     assert [line[0].endswith("…") for line in credit] == [False, False, True] * len(results)
-    assert max(lower for *_, lower in drawn) <= page.height - MARGIN // 2
+    end = max(lower for *_, lower in drawn)
+    assert end == pytest.approx(page.height - MARGIN - GAP // 2, abs=5)  # nothing overlaps
 
 
 @pytest.mark.parametrize("text", found.HOSTILE)
@@ -137,8 +138,13 @@ def test_strange_text_is_drawn_within_the_page(
 def test_a_picture_of_any_size_and_mode_stays_in_its_cell() -> None:
     file = BytesIO()
     Image.new("LA", (900, 300), (0, 255)).save(file, format="PNG")
-    page = sheet(many(2), lambda id: file.getvalue() if id == "1.png" else picture(), "red")
-    assert area(page, RED) == CELL * 192  # nothing lies over the second picture
+    given = {"1.png": picture(), "2.png": file.getvalue(), "3.png": picture(GREEN, (900, 300))}
+    page = sheet(many(3), given.__getitem__, "red")
+    assert area(page, RED) == CELL * 192
+    assert area(page, GREEN) == CELL * (CELL // 3)
+    middle = MARGIN + CELL + GAP
+    assert page.getpixel((middle, 32 + 73 + 190)) == (0, 0, 0)
+    assert page.getpixel((middle + CELL, 32 + 73 + 190)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize(
