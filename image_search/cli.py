@@ -112,7 +112,7 @@ def search(
             title = "" if hit.id.endswith(hit.title) else f"  {hit.title}"
             print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}{title}")
     if sheet:
-        from image_search.results import sheet as draw
+        from image_search.contact_sheet import sheet as draw
 
         page = draw(results, searcher.thumbnail, results.query)
         _write_png(page, sheet)

@@ -95,7 +95,7 @@ def _histogram(catalogue: Catalogue, field: Field, among: Among, own: Sequence[C
     scale = scale_of(*extent, whole=field.kind == "date" or field.role == "year")
     counts = catalogue.histogram(field.name, scale, among)
     ends = [scale.low + place * scale.width for place in range(scale.bins + 1)]
-    bins = [Bin(a, b, n) for a, b, n in zip(ends, ends[1:], counts, strict=True)]
+    bins = [Bin(a, b, n) for a, b, n in zip(ends[:-1], ends[1:], counts, strict=True)]
     ranges = [one for one in own if isinstance(one, Between)]
     return Facet(
         field.name,

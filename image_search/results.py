@@ -1,15 +1,8 @@
-"""What a search found: hits in order, what the visitor must be told, a sheet of pictures."""
+"""What a search found: hits in order, what the visitor must be told."""
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from io import BytesIO
 from typing import Any
-
-from PIL import Image, ImageDraw, ImageFont
 
 from image_search.query import Query
 
@@ -103,73 +96,3 @@ class Results:
                 for hit in self.hits
             ],
         }
-
-
-CELL = 256
-"""Side of a cell of a sheet, in pixels: a thumbnail's longest side."""
-MARGIN = 16
-FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "Arial.ttf", "arial.ttf")
-"""What Linux, macOS and Windows have, the first one that is there."""
-CAPTION = 36
-
-
-def sheet(
-    results: Results, thumbnail: Callable[[str], bytes], title: str, columns: int = 3
-) -> Image.Image:
-    """The pictures of a search in a grid under its title, each with its rank, caption and score.
-
-    `thumbnail` gives a picture file by id; `title` is drawn above. Made for paper: ink on white.
-    """
-    count = max(1, len(results))
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    head = 56
-    width = columns * (CELL + MARGIN) + MARGIN
-    height = head + rows * (CELL + CAPTION + MARGIN) + MARGIN
-    page = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(page)
-    draw.text(
-        (MARGIN, MARGIN), _fit(draw, title, _font(24), width - 2 * MARGIN), "black", _font(24)
-    )
-    for place, hit in enumerate(results):
-        left = MARGIN + place % columns * (CELL + MARGIN)
-        top = head + place // columns * (CELL + CAPTION + MARGIN)
-        with Image.open(BytesIO(thumbnail(hit.id))) as picture:
-            page.paste(
-                picture.convert("RGB"),
-                (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2),
-            )
-        caption = _fit(draw, f"{hit.rank}  {hit.title}", _font(13), CELL)
-        draw.text((left, top + CELL + 4), caption, "black", _font(13))
-        credit = hit.credit.removeprefix(f"{hit.title}. ")  # which stands above
-        nearness = "" if hit.score is None else f"{hit.score:.3f}  "
-        below = _fit(draw, f"{nearness}{credit}", _font(11), CELL)
-        draw.text((left, top + CELL + 20), below, "#666666", _font(11))
-    return page
-
-
-@lru_cache
-def _font(size: int) -> Any:
-    for name in FONTS:
-        with suppress(OSError):
-            return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
-
-
-def _drawable(text: str, font: Any) -> str:
-    """The text in letters that the font has: Pillow's own has little beyond ASCII."""
-    if str(getattr(font, "path", "")).endswith(FONTS):
-        return text
-    plain = unicodedata.normalize("NFKD", re.sub("[‐-―]", "-", text))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return "".join(c if c.isascii() or c in "‘’“”…" else "?" for c in plain)
-
-
-def _fit(draw: ImageDraw.ImageDraw, text: str, font: Any, width: int) -> str:
-    """The text on one line, with … where it would be wider than `width` pixels."""
-    text = _drawable(" ".join(text.split())[:200], font)  # no line of a sheet holds more
-    if draw.textlength(text, font) <= width:
-        return text
-    while text and draw.textlength(f"{text}…", font) > width:
-        text = text[:-1]
-    return f"{text}…"

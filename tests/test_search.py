@@ -4,11 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from image_search import results
 from image_search.errors import NotFoundError, QueryError
-from image_search.results import sheet
 from image_search.search import Searcher
 
 
@@ -160,30 +158,6 @@ def test_results_quote_the_version_of_the_collection(searcher: Searcher) -> None
     results = searcher.search("red")
     assert results.artifact_version == searcher.artifact.version
     assert results.to_dict()["hits"][0]["id"] == "warm/red.png"
-
-
-def test_a_sheet_is_three_by_three_under_its_title(searcher: Searcher) -> None:
-    found = searcher.search("red", k=5)
-    page = sheet(found, searcher.thumbnail, "red " * 99)
-    assert page.size == (3 * (256 + 16) + 16, 56 + 2 * (256 + 36 + 16) + 16)
-    first_cell_centre = (16 + 128, 56 + 128)
-    assert page.getpixel(first_cell_centre) == pytest.approx((254, 0, 0), abs=3)
-
-
-@pytest.mark.parametrize("fonts", [results.FONTS, ()], ids=["of the system", "Pillow's own"])
-def test_captions_have_no_boxes(monkeypatch: pytest.MonkeyPatch, fonts: tuple[str, ...]) -> None:
-    monkeypatch.setattr(results, "FONTS", fonts)
-    results._font.cache_clear()
-    font = results._font(13)
-    draw = ImageDraw.Draw(Image.new("L", (9, 9)))
-    title = results._fit(draw, "Fig. 13.—Höhe “x” ⅔ … Œ 日本", font, 1000)
-    results._font.cache_clear()
-    if fonts:
-        assert title.startswith("Fig. 13.—Höhe")
-    else:
-        assert title == "Fig. 13.-Hohe “x” 2?3 ... ? ??"
-        box = bytes(font.getmask("\uffff"))
-        assert all(bytes(font.getmask(c)) != box for c in title)
 
 
 def test_an_id_alone_and_a_file_name_are_understood_or_refused(searcher: Searcher) -> None:
