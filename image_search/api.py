@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import image_search
-from image_search import answers, images
+from image_search import answers, exports, images
 from image_search.access import NOBODY, Visitor
 from image_search.answers import (
     MAX_PAGE,
@@ -45,13 +45,15 @@ from image_search.errors import (
     NotFoundError,
     QueryError,
 )
+from image_search.exports import Citation
 from image_search.facets import Facets
 from image_search.near_copies import near_copies
 from image_search.roles import Role
 from image_search.say import say
-from image_search.search import Searcher
+from image_search.search import MAX_RESULTS, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.take_away import FILE_TYPES, Format
 from image_search.withdrawal import Withdrawals
 
 DECODERS = 2
@@ -128,6 +130,15 @@ PageSize = Annotated[
     int | None,
     Query(ge=1, le=MAX_PAGE, description="How many pictures; default: the page's."),
 ]
+Chosen = Annotated[
+    list[str],
+    Query(
+        default_factory=list,
+        max_length=exports.MAX_CHOSEN,
+        description="Ids of some of the results: only these.",
+    ),
+]
+ExportSize = Annotated[int, Query(ge=1, le=MAX_RESULTS, description="How many of the results.")]
 Cursor = Annotated[
     str, Query(description="The `cursor` of the answer before, to go on with the same question.")
 ]
@@ -257,6 +268,45 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         counted: Facets = await with_picture(request, asked, partial(answers.facets, searcher))
         return counted
 
+    def exported(
+        request: Request, format: Format, k: int, chosen: list[str], asked: Asked
+    ) -> Response:
+        by, origin = visitor_of(request).name, origin_of(request)
+        file = exports.export(searcher, log, by, origin, asked, format, k, chosen)
+        how = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+        return Response(file.data, media_type=file.media_type, headers=how)
+
+    @api.get("/export/{format}", response_class=Response, responses=_EXPORT)
+    async def export(
+        request: Request, format: Format, asked: AskedInWords, id: Chosen, k: ExportSize = 200
+    ) -> Response:
+        """What a question brings, to carry off: a table (csv), json, entries for bibtex, or a sheet
+        of pictures with captions and credits (PNG, up to 200). With `id` only these of them."""
+        ask = partial(exported, request, format, k, id, asked)
+        return await to_thread.run_sync(ask, limiter=decoders)
+
+    @api.post(
+        "/export/{format}", response_class=Response, responses=_EXPORT, openapi_extra=_PICTURE_BODY
+    )
+    async def export_with_picture(
+        request: Request, format: Format, asked: AskedInWords, id: Chosen, k: ExportSize = 200
+    ) -> Response:
+        """The same with a picture: its file is the body."""
+        ask = partial(exported, request, format, k, id)
+        file: Response = await with_picture(request, asked, ask)
+        return file
+
+    @api.get("/citation")
+    def citation(request: Request, asked: AskedInWords) -> Citation:
+        """How to cite a search: what was asked, when, of which version, by which model."""
+        by = visitor_of(request).name
+        return exports.cite_search(searcher, log, by, origin_of(request), asked)
+
+    @api.get("/citations/{id:path}")
+    def citation_of_picture(request: Request, id: str) -> Citation:
+        """How to cite a picture."""
+        return exports.cite_picture(searcher, origin_of(request), id)
+
     @api.get("/overview")
     def overview(request: Request) -> Overview:
         """Pictures that stand for the whole collection, chosen when it was built."""
@@ -342,6 +392,11 @@ def _add_withdrawals(api: FastAPI, searcher: Searcher, withdrawals: Withdrawals)
 def base_of(request: Request) -> str:
     """Where this API lies, as the caller sees it."""
     return str(request.scope.get("root_path", PREFIX))
+
+
+def origin_of(request: Request) -> str:
+    """What stands before an address of this server: https:// and the host."""
+    return settings().public_address or f"{request.url.scheme}://{request.url.netloc}"
 
 
 def problem(status: int, detail: str) -> JSONResponse:
@@ -477,6 +532,12 @@ _PICTURE_BODY: dict[str, Any] = {
 _PROBLEM: dict[str, Any] = {
     "description": "A problem.",
     "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+}
+_EXPORT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {kind.media_type.partition(";")[0]: {} for kind in FILE_TYPES.values()},
+    }
 }
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {

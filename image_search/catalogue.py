@@ -18,7 +18,7 @@ from image_search.columns import Columns
 from image_search.errors import ArtifactError
 from image_search.filters import Filter
 
-BEYOND = 200
+BEYOND = 100
 """One picture of so many may lie beyond either end of a scale: catalogues have years such as 0 and
 9999."""
 
@@ -82,7 +82,7 @@ class Catalogue(Protocol):
         """How many of these pictures lie in each bin; of dates the year counts."""
 
     def extent(self, field: str) -> tuple[float, float] | None:
-        """Between which numbers (of dates, years) nearly all pictures lie: all but one in 200 at
+        """Between which numbers (of dates, years) nearly all pictures lie: all but one in 100 at
         each end. None if nothing is known."""
 
 

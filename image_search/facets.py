@@ -53,6 +53,8 @@ class Facet:
     """How many values there are, also those that are not given."""
     choices: list[Choice] = dataclasses.field(default_factory=list)
     bins: list[Bin] = dataclasses.field(default_factory=list)
+    unknown: int = 0
+    """Of how many of the pictures the number or date is not known."""
     low: float | str | None = None
     high: float | str | None = None
 
@@ -103,6 +105,7 @@ def _histogram(catalogue: Catalogue, field: Field, among: Among, own: Sequence[C
         field.role,
         1 if extent[0] == extent[1] else 2,
         bins=bins,
+        unknown=catalogue.count(among) - sum(counts),
         low=ranges[0].low if ranges else None,
         high=ranges[0].high if ranges else None,
     )

@@ -37,6 +37,8 @@ class Files(Protocol):
 
     name: str
     """What the collection is called in messages: a path, or user/name@revision."""
+    published: str
+    """Where others find it: user/name[@revision], or nothing."""
     folder: Path
     """The folder of what `local` gives."""
 
@@ -99,6 +101,7 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = str(folder)
+        self.published = ""
         self.broken = partial(broken, folder)
 
     def manifest(self) -> tuple[Manifest, str]:

@@ -16,7 +16,7 @@ from image_search.access import NOBODY, Access, Visitor
 from image_search.answers import PREFIX
 from image_search.api import problem
 from image_search.settings import settings
-from image_search.sign_in import COOKIE, HEALTH, OPEN, TERMS, page, public_address
+from image_search.sign_in import COOKIE, HEALTH, OPEN, TERMS, page
 from image_search.terms import Terms
 from image_search.throttle import Throttle
 from image_search.ui import sign_in_pages
@@ -220,7 +220,7 @@ def _foreign(scope: Scope) -> bool:
 
 def _ours() -> str:
     """The name, and perhaps port, of the address that visitors use."""
-    return urlsplit(public_address()).netloc
+    return urlsplit(settings().public_address).netloc
 
 
 def _name(host: str) -> str:

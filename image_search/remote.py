@@ -62,7 +62,7 @@ class HubFiles:
         Whatever fails here is an error: an older commit may be in the cache, but nobody asked
         for that one.
         """
-        self.name = f"{repo}@{revision}" if revision else repo
+        self.name = self.published = f"{repo}@{revision}" if revision else repo
         self.repo = repo
         state = look(repo, revision)
         self.commit = state.commit

@@ -26,7 +26,7 @@ from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import ROOT, settings, unknown_variables
 from image_search.shell import Shell
-from image_search.sign_in import SignIn, public_address
+from image_search.sign_in import SignIn
 from image_search.state import State
 from image_search.terms import Terms
 from image_search.ui import sign_in_pages
@@ -124,8 +124,8 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     print(f"Open http://{shown}:{port} in a browser. Ctrl+C stops it.", flush=True)
-    if public_address():
-        print(f"Others reach it at {public_address()}.", flush=True)
+    if settings().public_address:
+        print(f"Others reach it at {settings().public_address}.", flush=True)
     if searcher.answers_from:
         print(f"Questions are answered by {searcher.answers_from}.", flush=True)
     print(_about(state), flush=True)
@@ -138,7 +138,7 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
         timeout_graceful_shutdown=LAST_ANSWERS,
         # Whose address it is, is believed of nobody but a proxy that is known to be there: else
         # each guess at a password could come from another one.
-        proxy_headers=settings().on_space or bool(public_address()),
+        proxy_headers=settings().on_space or bool(settings().public_address),
         forwarded_allow_ips=PROXIES_OF_A_SPACE if settings().on_space else None,
     )
     searcher.fill()
@@ -165,7 +165,7 @@ def _warn(users: str) -> None:
         say(f"warning: there is no setting {name}; the README lists them all.")
     if mode == "open" and not chosen.on_loopback:
         say("warning: everybody who can reach this address is let in (IMAGE_SEARCH_ACCESS=open).")
-    if mode == "password" and not chosen.on_loopback and not public_address():
+    if mode == "password" and not chosen.on_loopback and not settings().public_address:
         say(
             "warning: without https:// passwords travel in the clear. Put a proxy with a "
             "certificate before this, and set IMAGE_SEARCH_URL to its https:// address."

@@ -200,6 +200,12 @@ class Settings(BaseSettings):
     )
 
     @property
+    def public_address(self) -> str:
+        """The address that visitors use, as far as it is known beforehand: no slash at the end."""
+        host = self.space_host.split(",")[0].strip()
+        return self.url.rstrip("/") or (f"https://{host}" if host else "")
+
+    @property
     def on_space(self) -> bool:
         """Whether this runs as a Space of the Hub."""
         return bool(self.space_id)

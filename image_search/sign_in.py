@@ -161,7 +161,7 @@ class SignIn:
         # A cookie holds 4 KB, and what authlib keeps takes one of them.
         request.session.clear()
         request.session["next"] = there if len(there) <= LONGEST_NEXT else "/"
-        address = public_address() or str(request.base_url).rstrip("/")
+        address = settings().public_address or str(request.base_url).rstrip("/")
         try:
             return await self._hub.leave(request, f"{address}/login/callback")
         except NotSignedInError as error:
@@ -230,13 +230,6 @@ class SignIn:
         return answer
 
 
-def public_address() -> str:
-    """The address that visitors use, as far as it is known beforehand: no slash at the end."""
-    chosen = settings()
-    host = chosen.space_host.split(",")[0].strip()
-    return chosen.url.rstrip("/") or (f"https://{host}" if host else "")
-
-
 def safe(next: str) -> str:
     """A path of ours; what leads anywhere else becomes the first page."""
     plain = next.isprintable() and "\\" not in next and next.startswith("/")
@@ -253,7 +246,7 @@ def _next(request: Request) -> str:
 
 
 def _is_https() -> bool:
-    return settings().on_space or public_address().startswith("https://")
+    return settings().on_space or settings().public_address.startswith("https://")
 
 
 def _set_cookie(answer: Response, text: str, seconds: int) -> None:
