@@ -90,8 +90,10 @@ def of_picture(record: Record, provenance: Provenance, address: str = "") -> Cit
     return Citation(text, _entry(key, fields))
 
 
-def of_search(results: Results, provenance: Provenance) -> Citation:
+def of_search(results: Results, provenance: Provenance, whole: bool = False) -> Citation:
     """How to cite a search: all that somebody needs to ask the same again.
+
+    It counts the pictures that are there, or with `whole` all that the question brings.
 
     The key of the entry is another for every question, version of the collection and day.
     """
@@ -105,7 +107,7 @@ def of_search(results: Results, provenance: Provenance) -> Citation:
     dataset = f"dataset {tidy(provenance.dataset)}, " if provenance.dataset else ""
     version = f"{dataset}artifact version {provenance.artifact_version}"
     version = version[0].upper() + version[1:]
-    count = _count(results)
+    count = _pictures(results.total) if whole else _count(results)
     fields = {
         "key": _tex(collection),
         "title": _as_written(title),
@@ -130,8 +132,12 @@ def of_search(results: Results, provenance: Provenance) -> Citation:
 
 
 def _count(results: Results) -> str:
-    shown = f"{len(results):,} picture{'' if len(results) == 1 else 's'}"
+    shown = _pictures(len(results))
     return f"{shown} of {results.total:,}" if results.total > len(results) else shown
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
 def _link(address: str) -> str:

@@ -79,7 +79,8 @@ def export(
 def cite_search(searcher: Searcher, log: SearchLog, by: str, origin: str, asked: Asked) -> Citation:
     """How to cite what a question brings."""
     results = found(searcher, log, by, asked, 1)
-    return Citation(**vars(citation.of_search(results, provenance(searcher, origin, asked))))
+    about = provenance(searcher, origin, asked)
+    return Citation(**vars(citation.of_search(results, about, whole=True)))
 
 
 def cite_picture(searcher: Searcher, origin: str, id: str) -> Citation:

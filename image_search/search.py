@@ -252,7 +252,7 @@ class Searcher:
             vectors=vectors,
             said=", ".join(said),
             notices=notices,
-            is_plain=question.query.is_plain and question.image is None and not named,
+            is_plain=question.query.is_plain and question.image is None and not (named or where),
         )
 
     def _composed(

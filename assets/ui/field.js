@@ -1,45 +1,42 @@
 // Where the question is put: words, and pictures that are chosen, pasted or dropped.
 
-import { element } from "./element.js";
-import { NOTHING, isEmpty } from "./question.js";
+import { NOTHING, isAsked } from "./question.js";
 
 const TOUCH = matchMedia("(hover: none)");
 
 export class Field {
-  /** `on` has the functions ask(question), trouble(text), record(id) and limits(). */
+  /** `on` has the functions ask(question), trouble(text) and limits(). */
   constructor(root, on) {
     this.root = root;
     this.on = on;
     this.part = (id) => root.querySelector(`#${id}`);
     this.words = this.part("words");
-    this.shown = "";
+    this.question = NOTHING; // what is shown, words that were typed since aside
     this.invitation = this.words.placeholder;
-    this.pictures = { like: [], file: null }; // what the chips stand for
-    this.preview = null;
     this.part("ask").addEventListener("submit", (event) => this.#submit(event));
     this.words.addEventListener("input", () => this.#showClear());
     this.words.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown") root.querySelector("#grid a[tabindex='0']")?.focus();
     });
     this.part("clear").addEventListener("click", () => {
-      on.ask(NOTHING);
+      on.ask({ ...this.question, text: "" }); // all else has its own way out
       this.words.focus();
     });
     this.part("examples").addEventListener("click", (event) => {
       const example = event.target.closest("button");
-      if (example) on.ask({ ...NOTHING, text: example.textContent });
+      if (example) on.ask({ ...this.question, text: example.textContent });
     });
     this.#listenForPictures();
   }
 
   /** Show a question. */
-  show({ text, like, file }) {
-    this.words.value = this.shown = text;
-    this.#showChips({ like, file });
+  show(question) {
+    this.question = question;
+    this.words.value = question.text;
+    this.words.placeholder = isAsked({ ...question, text: "" }) ? "add words" : this.invitation;
     this.#showClear();
-    const asked = !isEmpty({ text, like, file });
-    this.part("examples").hidden = asked;
-    this.root.classList.toggle("asked", asked);
+    this.part("examples").hidden = isAsked(question);
+    this.root.classList.toggle("asked", isAsked(question));
   }
 
   /** Whether the words are still those of a question: nobody has typed since. */
@@ -49,8 +46,8 @@ export class Field {
 
   #submit(event) {
     event.preventDefault();
-    const question = { ...this.pictures, text: this.words.value };
-    if (isEmpty(question)) {
+    const question = { ...this.question, text: this.words.value };
+    if (!isAsked(question) && !this.question.text) {
       this.on.trouble("Type what you are looking for, or choose a picture to search with.");
       this.words.focus();
       return;
@@ -69,8 +66,9 @@ export class Field {
       return;
     }
     // Words that were typed, and not asked yet, are meant to go with it.
-    const text = this.words.value === this.shown ? "" : this.words.value;
-    this.on.ask({ ...NOTHING, text, file });
+    const text = this.words.value === this.question.text ? "" : this.words.value;
+    const { where, contains } = this.question;
+    this.on.ask({ ...NOTHING, where, contains, text, file });
   }
 
   #listenForPictures() {
@@ -108,44 +106,7 @@ export class Field {
   }
 
   #showClear() {
-    const { like, file } = this.pictures; // each of them has its own way out
-    this.part("clear").hidden = !this.words.value || like.length > 0 || Boolean(file);
-  }
-
-  #showChips({ like, file }) {
-    this.pictures = { like, file };
-    if (this.preview) URL.revokeObjectURL(this.preview);
-    this.preview = file ? URL.createObjectURL(file) : null;
-    const chips = like.map((id) => this.#chipOf(id));
-    if (file) chips.push(this.#chip(file.name || "your picture", this.preview, { file: null }));
-    this.part("chips").replaceChildren(...chips);
-    this.words.placeholder = chips.length ? "add words" : this.invitation;
-  }
-
-  #chipOf(id) {
-    const like = this.pictures.like.filter((other) => other !== id);
-    const chip = this.#chip(id, "", { like });
-    this.on.record(id).then(
-      (picture) => {
-        chip.querySelector("img").src = picture.thumbnail;
-        chip.querySelector("img").alt = `Like ${picture.title}`;
-      },
-      () => {},
-    );
-    return chip;
-  }
-
-  /** A picture that is searched with; `without` is what the pictures are when it is taken away. */
-  #chip(name, address, without) {
-    const image = element("img", { alt: name, title: name, src: address });
-    const how = { type: "button", ariaLabel: `Search without ${name}` };
-    const remove = element("button", how, "×");
-    remove.addEventListener("click", () => {
-      const question = { ...this.pictures, ...without, text: this.words.value };
-      this.on.ask(question);
-      this.words.focus();
-    });
-    return element("li", {}, image, remove);
+    this.part("clear").hidden = !this.words.value;
   }
 }
 

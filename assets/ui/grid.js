@@ -6,15 +6,15 @@ const GAP = 8; // pixels between pictures
 const NARROWEST = 0.3; // width by height; what is longer is shown whole within this
 const WIDEST = 4;
 const BLURRED = 400; // pixels of a cell's width from which a small picture (256) looks blurred
+const HOVER = matchMedia("(hover: hover)").matches; // else the open picture has these
 const AT_ONCE = 12; // pictures that are loaded before anything is known of the screen
 
 export class Grid {
-  /** `list` is the ul; `onOpen(index)` is called when a picture is chosen, `onEnd` at the last. */
-  constructor(list, { addressOf, onOpen, onEnd }) {
-    this.list = list;
-    this.addressOf = addressOf;
-    this.onOpen = onOpen;
-    this.onEnd = onEnd;
+  /** `list` is the ul; `onOpen(index)` is called when a picture is opened, `onEnd` at the last,
+   * `onChoose(index, how)` when more or less like it is wanted, or it is selected; `isChosen(id)`
+   * says whether that it is. */
+  constructor(list, { addressOf, onOpen, onEnd, onChoose, isChosen }) {
+    Object.assign(this, { list, addressOf, onOpen, onEnd, onChoose, isChosen });
     this.current = 0;
     this.width = 0;
     list.style.gap = `${GAP}px`;
@@ -35,6 +35,18 @@ export class Grid {
     this.list.append(...pictures.map((picture, place) => this.#cell(picture, start + place)));
     this.#layout();
     if (!start && pictures.length) this.#setCurrent(0);
+  }
+
+  /** Say which pictures are selected. */
+  showChosen(pictures) {
+    pictures.forEach(({ id }, index) => this.#markChosen(this.list.children[index], id));
+  }
+
+  #markChosen(cell, id) {
+    const chosen = this.isChosen(id);
+    cell.classList.toggle("chosen", chosen);
+    const button = cell.querySelector('[data-how="select"]');
+    if (button) button.ariaPressed = String(chosen);
   }
 
   /** Move the keyboard to a picture. */
@@ -116,10 +128,15 @@ export class Grid {
     image.src = picture.thumbnail;
     image.dataset.large = picture.picture;
     const to = { href: this.addressOf(picture.id), tabIndex: -1, draggable: false };
-    return element("li", { shape }, element("a", to, image, caption(picture)));
+    const cell = element("li", { shape }, element("a", to, image, caption(picture)));
+    if (HOVER) cell.append(choices(picture));
+    this.#markChosen(cell, picture.id);
+    return cell;
   }
 
   #click(event) {
+    const choice = event.target.closest("button");
+    if (choice) return this.onChoose(this.#indexOf(choice), choice.dataset.how);
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
@@ -128,6 +145,7 @@ export class Grid {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("button") && [" ", "Enter"].includes(event.key)) return;
     const last = this.list.children.length - 1;
     const places = {
       ArrowRight: () => this.current + 1,
@@ -164,11 +182,14 @@ export class Grid {
 
   /** One picture takes part in the order of the tab key: the one that was last come to. */
   #setCurrent(index) {
-    const before = this.#link(this.current);
-    if (before) before.tabIndex = -1;
+    this.#setTab(this.current, -1);
     this.current = index;
-    const now = this.#link(index);
-    if (now) now.tabIndex = 0;
+    this.#setTab(index, 0);
+  }
+
+  #setTab(index, place) {
+    const cell = this.list.children[index];
+    for (const one of cell?.querySelectorAll("a, button") ?? []) one.tabIndex = place;
   }
 
   #link(index) {
@@ -178,6 +199,20 @@ export class Grid {
   #indexOf(element) {
     return [...this.list.children].indexOf(element.closest("li"));
   }
+}
+
+const CHOICES = { like: ["+", "More like"], unlike: ["−", "Less like"], select: ["✓", "Select"] };
+
+/** What can be done with a picture without opening it. */
+function choices({ title }) {
+  const buttons = Object.entries(CHOICES).map(([how, [sign, label]]) => {
+    const tip = how === "select" ? label : `${label} this`;
+    const made = element("button", { type: "button", tabIndex: -1, title: tip }, sign);
+    made.ariaLabel = `${label} “${title}”`;
+    made.dataset.how = how;
+    return made;
+  });
+  return element("span", { className: "choices" }, ...buttons);
 }
 
 /** Title, credit and nearness; what the credit line says of the title is not said twice. */
@@ -191,7 +226,7 @@ function caption(picture) {
   add("title", picture.title).ariaHidden = "true"; // it is the picture's name
   const credit = picture.credit.replace(`${picture.title}. `, "");
   if (credit) add("credit", credit);
-  if (picture.score !== undefined) {
+  if (picture.score !== undefined && picture.score !== null) {
     const label = element("span", { className: "label" }, "nearness ");
     add("score", picture.score.toFixed(2)).prepend(label);
   }

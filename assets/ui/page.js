@@ -1,8 +1,11 @@
 // The search page: a question comes from the field, a picture or the address; its pictures go to
 // the grid, and one of them to the panel. The address always says what is shown.
 
+import { Carry } from "./carry.js";
+import { Chips } from "./chips.js";
 import { element } from "./element.js";
 import { Field } from "./field.js";
+import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Panel } from "./panel.js";
 import * as questions from "./question.js";
@@ -14,7 +17,11 @@ const INVITATION = "Ask for what can be seen: a few words, or a picture.";
 const NEARNESS = matchMedia("(hover: hover)").matches
   ? "Point at a picture for its nearness: 1 at most, not a percentage."
   : "The number is nearness: 1 at most, not a percentage.";
+const LISTED = "In the order of the collection. Ask for something to have the nearest first.";
 const SEARCHING = "Searching …";
+const CHANGED =
+  "This link was made for another version of the collection: what it finds may have changed.";
+const MOST_NAMED = 3; // pictures in a heading; the chips show them all
 const PATIENCE = 300; // milliseconds after which a visitor is told that it takes a while
 
 // Asked for at once: Gradio takes a while to put the page up. A failure is told where it matters.
@@ -32,22 +39,36 @@ class Page {
     this.field = new Field(root, {
       ask: (question) => this.ask(question),
       trouble: (text) => this.#trouble(text),
-      record: (id) => this.#record(id),
       limits: () => questions.collection().then(({ limits }) => limits),
+    });
+    this.chips = new Chips(this.part("chips"), {
+      ask: (question) => this.ask(question),
+      record: (id) => this.#record(id),
+    });
+    this.filters = new Filters(root, {
+      ask: (question) => this.ask(question),
+      trouble: (text) => this.#trouble(text),
+    });
+    this.carry = new Carry(root, {
+      trouble: (text) => this.#trouble(text),
+      chosen: () => this.#showChosen(),
     });
     this.grid = new Grid(this.part("grid"), {
       addressOf: (id) => questions.toAddress(this.question, id),
       onOpen: (index) => this.#open(this.shown.pictures[index].id),
       onEnd: () => this.#more(),
+      onChoose: (index, how) => this.#choose(this.shown.pictures[index], how),
+      isChosen: (id) => this.carry.chosen.has(id),
     });
-    this.counts = new Counts(this.part("found"), {
+    this.counts = new Counts(this.part("results"), {
       addressOf: (id) => questions.toAddress(this.question, id),
       open: (id) => this.#open(id, true),
     });
     this.panel = new Panel(this.part("panel"), {
       close: () => this.#close(),
       step: (by) => this.#step(by),
-      like: (picture) => this.ask({ ...questions.NOTHING, like: [picture.id] }, { move: true }),
+      like: (picture, how) => this.#choose(picture, how, { move: true }),
+      select: (picture) => this.#choose(picture, "select"),
       link: (picture) => this.#linkTo(picture),
       withdrawn: (ids, how) => this.#withdrawn(ids, how),
     });
@@ -71,7 +92,7 @@ class Page {
 
   /** Ask a new question. If it is answered, it becomes a place to come back to. */
   async ask(question, { move = false } = {}) {
-    this.field.show(question);
+    this.#showQuestion(question);
     const found = await this.#find(question);
     if (!found) return;
     const address = questions.toAddress(question);
@@ -92,7 +113,7 @@ class Page {
     this.search?.abort(); // of a question that is not asked any more
     if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
       // Not the very first time, if nothing is asked: somebody may be typing already.
-      if (this.shown || !questions.isEmpty(question)) this.field.show(question);
+      if (this.shown || !questions.isEmpty(question)) this.#showQuestion(question);
       let found = await this.#find(question);
       if (found === undefined) return;
       if (found) this.#show(question, found);
@@ -102,16 +123,17 @@ class Page {
         this.#show(questions.NOTHING, found);
       } else {
         // What is shown stays, and field and address go on saying what that is.
-        this.field.show(this.question);
+        this.#showQuestion(this.question, this.shown);
         const address = questions.toAddress(this.question);
         history.replaceState(questions.toState(this.question), "", address);
         return;
       }
       scrollTo(0, found.scroll ?? 0);
     } else {
-      this.field.show(this.question);
+      this.#showQuestion(this.question, this.shown);
       this.#trouble("");
     }
+    await this.#showAge();
     if (lost) this.#trouble("Your own picture is not stored. Choose it again.");
     const id = openIn(location.search);
     if (id !== null) await this.#showPicture(id);
@@ -133,7 +155,7 @@ class Page {
       if (search.signal.aborted) return undefined;
       this.#trouble(questions.told(error));
       const text = question.text || this.question.text;
-      if (this.field.shows(question)) this.field.show({ ...this.question, text });
+      if (this.field.shows(question)) this.#showQuestion({ ...this.question, text }, this.shown);
       return null;
     } finally {
       clearTimeout(slow);
@@ -157,9 +179,34 @@ class Page {
     this.kept.delete(key);
     this.kept.set(key, found);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
+    this.chips.show(question, found);
+    this.carry.show(question, found, key);
     this.grid.show(found.pictures);
     this.#showSummary();
     this.#showEnd();
+    this.filters.show(question);
+  }
+
+  #showQuestion(question, found = null) {
+    this.field.show(question);
+    this.chips.show(question, found);
+  }
+
+  /** More or less like a picture, together with what is asked already; or select it. */
+  #choose({ id }, how, options) {
+    if (how === "select") return this.carry.choose(id);
+    return this.ask(questions.liking(this.question, id, how), options);
+  }
+
+  #showChosen() {
+    this.grid.showChosen(this.shown.pictures);
+    if (this.panel.isOpen) this.panel.showChosen(this.#isChosen(this.panel.picture.id));
+  }
+
+  /** Whether a picture is selected; null if it cannot be: what is not shown here, or unasked. */
+  #isChosen(id) {
+    if (questions.isEmpty(this.question) || this.#indexOf(id) < 0) return null;
+    return this.carry.chosen.has(id);
   }
 
   /** Fetch the pictures after these. */
@@ -171,7 +218,10 @@ class Page {
       const told = await questions.ask(this.question, shown.cursor);
       shown.pictures.push(...told.hits);
       shown.cursor = told.cursor;
-      if (this.shown === shown) this.grid.append(told.hits);
+      if (this.shown === shown) {
+        this.grid.append(told.hits);
+        this.carry.show(this.question, shown, questions.keyOf(this.question));
+      }
       this.#showEnd();
     } catch (error) {
       const trouble = questions.told(error);
@@ -214,10 +264,10 @@ class Page {
       if (openIn(location.search) !== id) return; // another one was opened meanwhile, or none
       const index = this.#indexOf(id);
       const last = index < 0 || (index === this.shown.pictures.length - 1 && !this.shown.cursor);
-      const place = this.shown.query === undefined ? "" : " by nearness";
+      const place = picture.score === undefined || picture.score === null ? "" : " by nearness";
       const standing = index < 0 ? "" : `No. ${number(index + 1)}${place}`;
       this.grid.holding(this.fromRow ? -1 : index, () =>
-        this.panel.show(picture, { standing, first: index <= 0, last }, about),
+        this.panel.show(picture, { standing, first: index <= 0, last, chosen: this.#isChosen(id) }, about),
       );
       this.grid.mark(index);
     } catch (error) {
@@ -310,7 +360,9 @@ class Page {
     const { notices, query } = this.shown;
     const said = query === undefined ? ["From all over the collection"] : this.#asked();
     const heading = element("h2", {}, ...said);
-    this.part("explained").textContent = query === undefined ? INVITATION : NEARNESS;
+    const listed = !questions.isAsked(this.question);
+    this.part("explained").textContent =
+      query === undefined ? INVITATION : listed ? LISTED : NEARNESS;
     this.part("status").replaceChildren(heading, ...(notices ?? []).map(paragraph));
     document.title = query === undefined ? this.title : `${heading.textContent} · ${this.title}`;
   }
@@ -319,22 +371,36 @@ class Page {
   #asked() {
     const { text, file } = this.question;
     const likes = this.shown.like.map((picture) => quoted(picture.title));
+    const unlikes = this.shown.unlike.map((picture) => quoted(picture.title));
+    const filtered = questions.isFiltered(this.question);
     if (file) likes.push("yours");
-    if (!this.shown.pictures.length) return ["There is no other picture"];
-    if (!likes.length) return ["Nearest to ", quoted(text)];
-    const listed = likes.flatMap((like, place) => (place ? [" and ", like] : [like]));
-    return ["Pictures like ", ...listed, ...(text.trim() ? [", together with ", quoted(text)] : [])];
+    if (!this.shown.pictures.length) return [filtered ? "No picture matches" : "There is no other picture"];
+    if (!questions.isAsked(this.question)) return ["Pictures that match the filters"];
+    const said = [];
+    if (!likes.length && text.trim()) said.push("Nearest to ", quoted(text));
+    if (likes.length) said.push("Pictures like ", ...listed(likes));
+    if (likes.length && text.trim()) said.push(", together with ", quoted(text));
+    if (unlikes.length) said.push(said.length ? ", less like " : "Pictures unlike ", ...listed(unlikes));
+    return said;
   }
 
   /** Say how many these are, below them, and what the tables do, above. */
   #showEnd(trouble = "") {
     this.counts.show(this.shown.pictures);
     const { cursor, pictures, query, total } = this.shown;
+    const order = questions.isAsked(this.question) ? ", the nearest first" : "";
     const atEnd = !cursor && query !== undefined && pictures.length > 0;
     this.part("more").hidden = !cursor;
     this.part("end").hidden = !atEnd && !trouble;
     this.part("end").textContent =
-      trouble || (atEnd ? `These were ${number(total)} pictures, the nearest first.` : "");
+      trouble || (atEnd ? `These were ${number(total)} pictures${order}.` : "");
+  }
+
+  /** Say so if a link was made for another version of the collection. */
+  async #showAge() {
+    const { artifact_version: version } = await questions.collection().catch(() => ({}));
+    if (!version || !questions.isOfAnother(location.search, version)) return;
+    this.part("status").append(paragraph(CHANGED));
   }
 
   #busy(is) {
@@ -357,6 +423,12 @@ class Page {
     if (this.shown) this.shown.scroll = scrollY;
   }
 }
+
+/** Several things with “and” between; of many only how many. */
+const listed = (things) =>
+  things.length > MOST_NAMED
+    ? [`${things.length} pictures`]
+    : things.flatMap((thing, place) => (place ? [" and ", thing] : [thing]));
 
 const paragraph = (text) => element("p", {}, text);
 

@@ -1,7 +1,9 @@
 // One picture, large, with all that is known of it: beside the pictures on a wide screen, over
 // them on a narrow one.
 
+import { cite } from "./carry.js";
 import { element } from "./element.js";
+import { citationOf } from "./question.js";
 import { topsOf } from "./tables.js";
 import { Withdrawal } from "./withdrawal.js";
 
@@ -10,7 +12,8 @@ const HTTP = /^https?:\/\//i;
 const FIRST = ["rights", "credit", "source_url"]; // roles that come before the other fields
 
 export class Panel {
-  /** `on` has the functions close, step(by), like(picture), link(picture), withdrawn(ids, how). */
+  /** `on` has the functions close, step(by), like(picture, how), select(picture), link(picture),
+   * withdrawn(ids, how). */
   constructor(dialog, on) {
     this.dialog = dialog;
     this.root = dialog.closest("#image-search"); // makes room for the panel
@@ -24,8 +27,11 @@ export class Panel {
       close: () => on.close(),
       previous: () => on.step(-1),
       next: () => on.step(1),
-      like: () => on.like(this.picture),
+      like: () => on.like(this.picture, "like"),
+      unlike: () => on.like(this.picture, "unlike"),
+      select: () => on.select(this.picture),
       copy: () => this.#copy(),
+      cite: () => this.#cite(),
     };
     for (const id in does) this.part(id).addEventListener("click", does[id]);
     dialog.addEventListener("cancel", (event) => {
@@ -48,8 +54,10 @@ export class Panel {
   }
 
   /** Show a picture; `standing` says which one it is, `about` has the fields and the rights. */
-  show(picture, { standing, first, last }, about) {
+  show(picture, { standing, first, last, chosen }, about) {
     this.picture = picture;
+    this.showChosen(chosen);
+    this.part("citation").replaceChildren();
     this.part("panel-title").textContent = picture.title;
     this.part("byline").textContent = bylineOf(picture, about);
     this.part("place").textContent = standing;
@@ -72,6 +80,13 @@ export class Panel {
     if (!this.dialog.open) this.#open();
     this.dialog.scrollTop = 0;
     this.part("panel-title").focus({ preventScroll: true });
+  }
+
+  /** Say whether the picture is selected; null if it cannot be. */
+  showChosen(chosen) {
+    this.part("select").hidden = chosen === null;
+    this.part("select").ariaPressed = String(chosen === true);
+    this.part("select").textContent = chosen ? "Selected" : "Select";
   }
 
   /** Say something in the panel, if it covers the page; whether it does. */
@@ -115,6 +130,11 @@ export class Panel {
     does();
   }
 
+  #cite() {
+    const trouble = (text) => (this.part("panel-trouble").textContent = text);
+    return cite(citationOf(this.picture.id), this.part("citation"), trouble);
+  }
+
   async #copy() {
     const { address, alone } = this.on.link(this.picture);
     try {
@@ -145,7 +165,7 @@ function* fieldsOf(picture, { fields, rights }) {
     const text = known(field);
     if (text) yield* line(labelOf(field), field.kind === "url" ? linkTo(text) : text);
   }
-  if (picture.score !== undefined) {
+  if (picture.score !== undefined && picture.score !== null) {
     yield* line("Nearness", `${picture.score.toFixed(2)} (1 at most; not a percentage)`);
   }
   yield* line("File", picture.id);

@@ -11,13 +11,13 @@ const ASKED = 200; // pictures of one request
 /** A line for each table, above the pictures; nothing is asked before it is opened. */
 export class Counts {
   /** `on` has the functions addressOf(id) and open(id). */
-  constructor(found, on) {
+  constructor(results, on) {
     this.lines = [];
     this.pictures = [];
     questions.collection().then(
       ({ tables }) => {
         this.lines = tables.slice(0, MOST).map(({ name }) => new Line(name, on));
-        found.before(...this.lines.map(({ root }) => root));
+        results.before(...this.lines.map(({ root }) => root));
         this.show(this.pictures);
       },
       () => {}, // told where pictures are asked for

@@ -26,7 +26,19 @@ THEME = gr.themes.Base(
     font_mono=["monospace"],
 )
 
-SCRIPTS = ("page", "element", "field", "grid", "panel", "question", "tables", "withdrawal")
+SCRIPTS = (
+    "page",
+    "carry",
+    "chips",
+    "element",
+    "field",
+    "filters",
+    "grid",
+    "panel",
+    "question",
+    "tables",
+    "withdrawal",
+)
 
 HEAD = "\n".join(
     [
