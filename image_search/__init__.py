@@ -50,8 +50,8 @@ def open(
 def connect(address: str, token: str | None = None) -> "Client":
     """Ask an image search on another machine: search, facets, files to carry off, citations.
 
-    Without a `token` the setting IMAGE_SEARCH_TOKEN counts; an empty one is none. Raises ConfigError
-    if the address is none, or if the token would travel in the clear.
+    Without a `token` the setting IMAGE_SEARCH_TOKEN counts; an empty one is none. Raises
+    ConfigError if the address is none, or if the token would travel in the clear.
     """
     from image_search.client import Client
     from image_search.settings import settings

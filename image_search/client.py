@@ -66,7 +66,7 @@ class Client:
         url = urlsplit(self.address)
         is_here = url.hostname in HERE
         if token and not _TOKEN.fullmatch(token):
-            raise ConfigError("The token has signs that no token has. Copy it once more, as a whole.")
+            raise ConfigError("This is no token: it has signs that none has. Copy it again.")
         if token and url.scheme == "http" and not is_here:
             raise ConfigError(
                 f"The token would travel in the clear to {self.address}, where everybody on the "
@@ -108,9 +108,7 @@ class Client:
     def answer(self, asked: Question | str, k: int = 9) -> Results:
         """The same of a question that was put together before."""
         if not 1 <= k <= MAX_RESULTS:
-            raise QueryError(
-                f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {k:,}."
-            )
+            raise QueryError(f"Between 1 and {MAX_RESULTS:,} pictures can be asked for, not {k:,}.")
         asked = _question(asked)
         picture = _png(asked)
         first: dict[str, Any] = {}
@@ -217,12 +215,11 @@ class Client:
         picture: bytes | None = None,
     ) -> bytes:
         """What is at a path, which has to be of a media type that begins with `kind`."""
-        given = [(name, value) for name, value in params if value]
         try:
             with self._http.stream(
                 "GET" if picture is None else "POST",
                 f"{self.address}{API}{path}",
-                params=given,
+                params=tuple(params),
                 content=picture,
                 headers={} if picture is None else {"Content-Type": "image/png"},
             ) as response:

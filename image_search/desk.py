@@ -79,7 +79,9 @@ def desk(artifact: str | None, model: str | None, server: str | None) -> Desk:
     A collection that is named counts more than the setting IMAGE_SEARCH_SERVER.
     """
     if server and (artifact or model):
-        raise typer.BadParameter("a server has its own collection: leave --artifact and --model out")
+        raise typer.BadParameter(
+            "a server has its own collection: leave out --artifact and --model"
+        )
     address = server or ("" if artifact or model else settings().server)
     if address:
         return image_search.connect(address)
