@@ -36,7 +36,7 @@ Text = Annotated[
     typer.Argument(
         help="What to look for, in English words. “a harbour +fog -boats”: several things, less "
         "of some; “2:a harbour”: its weight; “a cat OR a dog”; “like:ID”; quotes turn all of that "
-        'off. Begins it with a minus, it stands last, behind two: -- "-boats".'
+        'off. If it begins with a minus, put it last, behind two of them: -- "-boats".'
     ),
 ]
 Image = Annotated[Path | None, typer.Option("--image", help="Search with this picture.")]
