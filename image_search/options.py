@@ -54,7 +54,7 @@ Where = Annotated[
         "--where",
         metavar="FIELD:VALUE",
         help="Only pictures of which this is known: year:1850..1870, “institution:The Met”. Of "
-        "one field several: any of the values. `facets` lists what there is; repeatable.",
+        "one field several values: any of them; several ranges: all. `facets` lists what there is.",
     ),
 ]
 Contains = Annotated[

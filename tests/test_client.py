@@ -4,10 +4,10 @@ import csv
 import dataclasses
 import json
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import Gated, by_password, environment
+from gated import Gated, by_password, environment, soon
 from odd_server import serving_oddly
 from PIL import Image
 from test_cli import one_line_error, run
@@ -50,7 +50,11 @@ def server(searcher: Searcher, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def token(server: Gated) -> str:
-    return server.token("member")
+    text = server.token("member")
+    headers = {TOKEN_HEADER: text}
+    with server.client(headers) as asks:  # another process has to hear of it
+        assert soon(lambda: asks.get(f"{API}/you").status_code == 200)
+    return text
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ QUESTIONS = {
     "alternatives": asked("a red OR a blue thing"),
     "a picture in words": asked(f"green like:{RED}"),
     "like and unlike": asked("yellow", like=[RED], unlike=BLUE),
-    "filters": asked("red", where=["year:1870..1890", "year:1900"]),
+    "filters": asked("red", where=["year:1870..1890", "keywords:fire", "keywords:food"]),
     "a condition": asked(where=[Between("year", 1870, 1890)]),
     "only filters": asked(where="keywords:fruit"),
     "words of a title": asked(contains="thing"),
@@ -312,7 +316,7 @@ def problem(detail: str) -> dict[str, Any]:
         (403, b"<html>", {}, ServerError, "does not know this token"),
         (403, problem("Only a curator may."), {}, ServerError, "^Only a curator may.$"),
         (421, problem("Open to itself."), {}, ServerError, "^Open to itself.$"),
-        (429, problem("Too much."), {"Retry_After": "7"}, ServerError, "Too much. Try again in 7 s"),
+        (429, problem("Too much."), {"Retry_After": "7"}, ServerError, "^Too much. Try again in 7 "),
         (429, b"", {}, ServerError, "too much at once. Try again in a while"),
         (500, problem("It broke; try again."), {}, ServerError, "^It broke; try again.$"),
         (502, b"<html>", {}, ServerError, r"is out of order \(HTTP 502\). Try again in a while"),
@@ -386,15 +390,11 @@ def test_nobody_answers() -> None:
 
 def test_who_is_silent_or_breaks_off(canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "TIMEOUT", 0.3)
-    with serving_oddly() as odd:
-        with (
-            Client(odd.url("/hang")) as asks,
-            pytest.raises(ServerError, match="did not answer in time|does not answer"),
-        ):
-            start = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(address) as asks, pytest.raises(ServerError, match="did not answer in time"):
             asks.search("red")
-        assert time.monotonic() - start < 5
-    canned.says(200, b"x", Content_Type="image/webp", Content_Encoding="gzip")
+    canned.says(200, b"x" * 99, Content_Type="image/webp", Content_Encoding="gzip")
     with Client(canned.address) as asks, pytest.raises(ServerError, match="broke off"):
         asks.thumbnail("x")
 
