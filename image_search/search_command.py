@@ -118,7 +118,8 @@ def facets(
         _print_json(asdict(counted))
         return
     of = "the nearest of those that match" if counted.nearest else "all that match"
-    print(f"{counted.pictures:,} pictures, {of if asked else 'all of the collection'}")
+    some = f"{counted.pictures:,} picture{'' if counted.pictures == 1 else 's'}"
+    print(f"{some}, {of if asked else 'all of the collection'}")
     for facet in counted.facets:
         print()
         for line in _counted(facet, most):
@@ -158,7 +159,8 @@ def cite(
         _print_json([{"id": id, **vars(c)} for id, c in zip(ids, citations, strict=True)])
         return
     for citation in citations:
-        print(citation.bibtex if bibtex else printable(citation.text))
+        lines = citation.bibtex.splitlines() + [""] if bibtex else [citation.text]
+        print("\n".join(map(printable, lines)))
 
 
 def _question(
@@ -177,7 +179,7 @@ def _question(
 
 def _print_results(results: "Results") -> None:
     if not _is_plain(results):
-        print(f"Understood: {results.understood}")
+        print(printable(f"Understood: {results.understood}"))
     for notice in results.notices:
         print(notice)
     for hit in results:

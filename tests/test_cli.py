@@ -288,7 +288,7 @@ def test_facets_are_a_table_and_a_histogram(built: Path) -> None:
     assert "         1  1872  ████████████████████████████████████████" in lines
     assert "         1  fruit" in lines
     chosen = run("facets", "red", "--where", "keywords:fruit", "-a", built, "--most", "1").stdout
-    assert chosen.startswith("1 pictures, all that match\n")
+    assert chosen.startswith("1 picture, all that match\n")
     assert "*        1  fruit" in chosen
     assert "and 4 more" in chosen
     told = json.loads(run("facets", "red", "--where", "year:1872", "-a", built, "--json").stdout)
