@@ -159,7 +159,7 @@ def cite(
         _print_json([{"id": id, **vars(c)} for id, c in zip(ids, citations, strict=True)])
         return
     for citation in citations:
-        lines = citation.bibtex.splitlines() + [""] if bibtex else [citation.text]
+        lines = [*citation.bibtex.splitlines(), ""] if bibtex else [citation.text]
         print("\n".join(map(printable, lines)))
 
 
