@@ -18,11 +18,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from image_search.client import Client
     from image_search.search import Searcher
 
 __version__ = "0.1.0"
 
-__all__ = ["open"]
+__all__ = ["connect", "open"]
 
 
 def open(
@@ -44,3 +45,18 @@ def open(
     from image_search.search import Searcher
 
     return Searcher.open(artifact, withdrawn, model)
+
+
+def connect(address: str, token: str | None = None) -> "Client":
+    """Ask an image search on another machine: search, facets, files to carry off, citations.
+
+    Without a `token` the setting IMAGE_SEARCH_TOKEN counts; an empty one is none. Raises
+    ConfigError if the address is none, or if the token would travel in the clear.
+    """
+    from image_search.client import Client
+    from image_search.settings import settings
+
+    if token is None:
+        kept = settings().token
+        token = kept.get_secret_value().strip() if kept else ""
+    return Client(address, token)

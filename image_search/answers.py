@@ -19,9 +19,9 @@ from image_search.errors import PictureError, QueryError
 from image_search.facets import Facets
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
 from image_search.query import Term
-from image_search.question import MAX_CHARACTERS, MAX_LIKE, Question, question
+from image_search.question import MAX_CHARACTERS, MAX_LIKE, QUERY_SIDE, Question, question
 from image_search.results import Hit, Record, Results
-from image_search.search import MAX_RESULTS, QUERY_SIDE, Searcher
+from image_search.search import MAX_RESULTS, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
 from image_search.tidy import tidy

@@ -139,6 +139,10 @@ Chosen = Annotated[
     ),
 ]
 ExportSize = Annotated[int, Query(ge=1, le=MAX_RESULTS, description="How many of the results.")]
+CitedSize = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_RESULTS, description="How many of the results are cited; default: all."),
+]
 Cursor = Annotated[
     str, Query(description="The `cursor` of the answer before, to go on with the same question.")
 ]
@@ -296,11 +300,23 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         file: Response = await with_picture(request, asked, ask)
         return file
 
+    def cited(request: Request, k: int | None, asked: Asked) -> Citation:
+        by, origin = visitor_of(request).name, origin_of(request)
+        return exports.cite_search(searcher, log, by, origin, asked, k)
+
     @api.get("/citation")
-    def citation(request: Request, asked: AskedInWords) -> Citation:
-        """How to cite a search: what was asked, when, of which version, by which model."""
-        by = visitor_of(request).name
-        return exports.cite_search(searcher, log, by, origin_of(request), asked)
+    def citation(request: Request, asked: AskedInWords, k: CitedSize = None) -> Citation:
+        """How to cite a search: what was asked, when, of which version, by which model; with `k`
+        only the first of its results are meant."""
+        return cited(request, k, asked)
+
+    @api.post("/citation", openapi_extra=_PICTURE_BODY)
+    async def citation_with_picture(
+        request: Request, asked: AskedInWords, k: CitedSize = None
+    ) -> Citation:
+        """The same with a picture: its file is the body."""
+        told: Citation = await with_picture(request, asked, partial(cited, request, k))
+        return told
 
     @api.get("/citations/{id:path}")
     def citation_of_picture(request: Request, id: str) -> Citation:

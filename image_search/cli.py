@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import image_search
-from image_search import operator_commands
+from image_search import operator_commands, search_command
 from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.engine.command import engine
-from image_search.errors import ImageSearchError, PictureError, QueryError
-from image_search.options import AsJson, Collection
+from image_search.errors import ImageSearchError
+from image_search.options import AsJson, Collection, Model
 from image_search.table_command import table
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ app = typer.Typer(
 
 STOPPED = 130
 """The exit code that shells expect after Ctrl+C."""
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="Only for a dataset made by hand: what made its embeddings, such as clip-ViT-B-32.",
-    ),
-]
 
 
 def run(command: Callable[[], Any]) -> None:
@@ -77,46 +69,10 @@ def main() -> None:
     run(app)
 
 
-@app.command()
-def search(
-    text: Annotated[str | None, typer.Argument(help="What to look for, in English words.")] = None,
-    image: Annotated[Path | None, typer.Option("--image", help="Search with this picture.")] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option("--like", help="Search with a picture of the collection, by its id."),
-    ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many pictures.")] = 9,
-    artifact: Collection = None,
-    model: Model = None,
-    as_json: AsJson = False,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", help="Write the pictures as a grid to this PNG.")
-    ] = None,
-) -> None:
-    """Find the pictures nearest to some words, to a picture, or to both together."""
-    if text is None and image is None and not like:
-        raise typer.BadParameter("give words, --image FILE or --like ID")
-    if sheet and sheet.suffix.lower() != ".png":
-        raise typer.BadParameter(f"--sheet writes a PNG: call it {sheet.stem}.png")
-    if sheet and not sheet.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {sheet.parent} for --sheet")
-    searcher = image_search.open(artifact, model=model)
-    picture = _read_image(image) if image else None
-    results = searcher.search(text, image=picture, like=like or (), k=k)
-    if as_json:
-        print(json.dumps(results.to_dict(), ensure_ascii=False, indent=2))
-    else:
-        for notice in results.notices:
-            print(notice)
-        for hit in results:
-            title = "" if hit.id.endswith(hit.title) else f"  {hit.title}"
-            print(f"{hit.rank:3}  {hit.score:6.3f}  {hit.id}{title}")
-    if sheet:
-        from image_search.contact_sheet import sheet as draw
-
-        page = draw(results, searcher.thumbnail, results.query)
-        _write_png(page, sheet)
-        print(f"The pictures are in {sheet}.", file=sys.stderr)
+app.command()(search_command.search)
+app.command()(search_command.facets)
+app.command()(search_command.record)
+app.command()(search_command.cite)
 
 
 @app.command()
@@ -327,22 +283,3 @@ app.add_typer(table, name="table", no_args_is_help=True)
 
 
 operator_commands.register(app)
-
-
-def _read_image(path: Path) -> Any:
-    from image_search import images
-    from image_search.search import QUERY_SIDE
-    from image_search.settings import settings
-
-    try:
-        return images.decode(
-            path.read_bytes(), max_pixels=settings().max_pixels, max_side=QUERY_SIDE
-        )
-    except PictureError as error:
-        raise QueryError(f"{path} cannot be searched with: {error}.") from None
-
-
-def _write_png(page: Any, path: Path) -> None:
-    half = path.with_name(f"{path.name}.tmp")
-    page.save(half, format="PNG")
-    half.replace(path)

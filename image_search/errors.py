@@ -9,6 +9,7 @@ ImageSearchError            anything this project raises on purpose
 ├── EncoderError            a model cannot be had or does not do what it should
 ├── HubError                the Hub cannot be reached or does not give or take what it should
 ├── EngineError             the database that searches does not answer, or not as a whole
+├── ServerError             another machine's image search does not answer, or lets nobody in
 ├── StateError              what people add cannot be kept where it should, or read from there
 └── ArtifactError           a built collection is missing, damaged or of another make
 
@@ -71,6 +72,10 @@ class EngineError(ImageSearchError):
         self.told = told
         self.detail = detail
         self.code = code
+
+
+class ServerError(ImageSearchError):
+    """An image search on another machine does not answer, not as it should, or lets nobody in."""
 
 
 class StateError(ImageSearchError):

@@ -22,7 +22,7 @@ from image_search.provenance import Provenance
 from image_search.results import Results
 from image_search.search import MAX_RESULTS, Searcher
 from image_search.search_log import SearchLog
-from image_search.take_away import FILE_TYPES, Format, as_bibtex, as_csv, as_json
+from image_search.take_away import FILE_TYPES, Format, as_bibtex, as_csv, as_json, nowhere
 
 MAX_CHOSEN = 200
 """How many of the results can be chosen one by one."""
@@ -59,28 +59,43 @@ def export(
     It goes on record as a search by the member of that name. Raises QueryError, among others if one
     that is chosen is not among them.
     """
-    most = MOST_OF_A_SHEET if format == "sheet" else MAX_RESULTS
-    if not 1 <= k <= MAX_RESULTS:
-        raise QueryError(f"Between 1 and {MAX_RESULTS:,} pictures can be carried off, not {k:,}.")
-    results = found(searcher, log, by, asked, MAX_RESULTS if chosen else min(k, most))
+    k = fitting(format, k)
+    results = found(searcher, log, by, asked, MAX_RESULTS if chosen else k)
     if chosen:
         results = _only(results, chosen)
-    about = provenance(searcher, origin, asked)
-    if format == "sheet":
-        data = as_sheet(results, about, searcher.thumbnail)
-    else:
-        data = {"csv": as_csv, "json": as_json, "bibtex": as_bibtex}[format](
-            results, about, lambda id: f"{origin}{PREFIX}/pictures/{quote(id, safe='')}"
-        )
+    data = file_of(results, format, provenance(searcher, origin, asked), searcher, origin)
     kind = FILE_TYPES[format]
     return File(data, kind.media_type, f"{_slug(results.query)}{kind.suffix}")
 
 
-def cite_search(searcher: Searcher, log: SearchLog, by: str, origin: str, asked: Asked) -> Citation:
-    """How to cite what a question brings."""
-    results = found(searcher, log, by, asked, 1)
+def fitting(format: Format, k: int) -> int:
+    """How many pictures a file holds of which k are wanted. Raises QueryError."""
+    if not 1 <= k <= MAX_RESULTS:
+        raise QueryError(f"Between 1 and {MAX_RESULTS:,} pictures can be carried off, not {k:,}.")
+    return min(k, MOST_OF_A_SHEET) if format == "sheet" else k
+
+
+def file_of(
+    results: Results, format: Format, about: Provenance, searcher: Searcher, origin: str
+) -> bytes:
+    """What was found as a file; without an `origin` pictures have no address in it."""
+    if format == "sheet":
+        return as_sheet(results, about, searcher.thumbnail)
+
+    def address_of(id: str) -> str:
+        return f"{origin}{PREFIX}/pictures/{quote(id, safe='')}"
+
+    write = {"csv": as_csv, "json": as_json, "bibtex": as_bibtex}[format]
+    return write(results, about, address_of if origin else nowhere)
+
+
+def cite_search(
+    searcher: Searcher, log: SearchLog, by: str, origin: str, asked: Asked, k: int | None = None
+) -> Citation:
+    """How to cite what a question brings, or only the first k pictures of it."""
+    results = found(searcher, log, by, asked, k or 1)
     about = provenance(searcher, origin, asked)
-    return Citation(**vars(citation.of_search(results, about, whole=True)))
+    return Citation(**vars(citation.of_search(results, about, whole=k is None)))
 
 
 def cite_picture(searcher: Searcher, origin: str, id: str) -> Citation:

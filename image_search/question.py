@@ -16,6 +16,13 @@ MAX_CHARACTERS = 2_000
 MAX_LIKE = 20
 """How many known pictures a question may name."""
 
+MAX_RESULTS = 1_000
+"""How many pictures a question can bring, over all its pages."""
+
+QUERY_SIDE = 1024
+"""Longest side, in pixels, to which a picture that is searched with is decoded; the models see
+less, and it is what a collection's own pictures are shrunk to."""
+
 
 @dataclass(frozen=True)
 class Question:

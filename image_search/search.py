@@ -23,6 +23,7 @@ from image_search.fields import Role
 from image_search.filters import Condition, fields_of
 from image_search.index.protocol import Index
 from image_search.query import Term
+from image_search.question import MAX_RESULTS as MAX_RESULTS
 from image_search.question import Question, question
 from image_search.results import Hit, Record, Results
 from image_search.settings import settings
@@ -30,13 +31,6 @@ from image_search.settings import settings
 if TYPE_CHECKING:
     from image_search.engine.engine import Engine
     from image_search.engine.questions import Count, Questions
-
-MAX_RESULTS = 1_000
-"""How many pictures a question can bring, over all its pages."""
-
-QUERY_SIDE = 1024
-"""Longest side, in pixels, to which a picture that is searched with is decoded; the models see
-less, and it is what a collection's own pictures are shrunk to."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,15 @@ class Settings(BaseSettings):
         "`clickhouse://USER:PASSWORD@HOST:PORT/DATABASE` (several hosts with commas between, and "
         "`?cluster=NAME`). It holds what `engine load` put there. Unset: FAISS, in memory.",
     )
+    server: str = Field(
+        default="",
+        description="For `search`, `facets`, `record` and `cite`: the address of an image search "
+        "to ask in the place of a collection here, such as `https://search.example.org`.",
+    )
+    token: SecretStr | None = Field(
+        default=None,
+        description="The token that such a server knows you by; whoever runs it makes one.",
+    )
     like: float = Field(
         default=0.75,
         ge=0,

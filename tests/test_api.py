@@ -288,6 +288,7 @@ def test_the_interface_describes_itself(client: httpx.Client) -> None:
         "/search", "/overview", "/records/{id}", "/thumbnails/{id}", "/pictures/{id}",
         "/collection", "/health", "/you", "/withdrawals", "/withdrawals/{id}", "/near-copies/{id}",
         "/tables/{table}/counts", "/tables/{table}/top/{id}", "/facets",
+        "/export/{format}", "/citation", "/citations/{id}",
     }  # fmt: skip
     assert told["servers"] == [{"url": "/api/v1"}]
     assert "requestBody" in told["paths"]["/search"]["post"]

@@ -192,3 +192,105 @@ def test_build_index_refuses_at_the_door(pictures: Path, tmp_path: Path) -> None
     taken.mkdir()
     (taken / "file").write_text("mine")
     assert "nothing was written over" in one_line_error(build(pictures, "--out", taken))
+
+
+def test_a_question_in_signs_is_said_as_it_was_understood(built: Path) -> None:
+    def first(*arguments: str) -> str:
+        return run("search", *arguments, "-a", str(built), "--k", "1").stdout.splitlines()[0]
+
+    assert first("red +2:green -blue") == "Understood: red +2:green -blue"
+    assert first("a red or a blue thing") == "Understood: a red OR a blue thing"
+    assert first("red", "--unlike", "cold/blue.png") == "  1   0.989  warm/red.png  A red thing"
+    done = run("search", "-a", built, "--k", "1", "--", "-red")
+    assert done.stdout.startswith("Understood: -red\n"), done.stderr
+    assert run("search", "-red", "-a", built).returncode == 2
+
+
+def test_filters_alone_list_pictures_without_a_number(built: Path) -> None:
+    listed = run("search", "--where", "year:1880..", "-a", built)
+    assert listed.stdout.splitlines() == [
+        "  1  cold/blue.png  The sea, at noon",
+        "  2  warm/orange.png  An orange",
+    ]
+    both = run("search", "red", "--where", "keywords:fire", "--where", "keywords:food", "-a", built)
+    assert both.stdout.count("\n") == 2
+    assert "orange" in run("search", "--contains", "ORAN", "-a", built, "--k", "1").stdout
+    nothing = run("search", "red", "--where", "colour:red", "-a", built)
+    assert "names no field" in one_line_error(nothing)
+
+
+def test_a_slip_in_a_question_is_pointed_at(built: Path) -> None:
+    said = one_line_error(run("search", 'red -"blue', "-a", built))
+    assert "This quotation mark is not closed, at character 6" in said
+
+
+def test_what_was_found_is_written_to_files(built: Path, tmp_path: Path) -> None:
+    names = ["red.csv", "red.json", "red.BIB", "red.png"]
+    done = run(
+        *("search", "red", "-a", built, "--k", "2"),
+        *(part for name in names for part in ("--out", tmp_path / name)),
+    )
+    assert done.stdout.count("\n") == 2, done.stderr
+    assert done.stderr.count("The pictures are in ") == 4
+    rows = list(csv.DictReader(StringIO((tmp_path / "red.csv").read_text("utf-8-sig"))))
+    assert [row["id"] for row in rows] == ["warm/red.png", "warm/orange.png"]
+    assert len(json.loads((tmp_path / "red.json").read_text())["results"]) == 2
+    assert (tmp_path / "red.BIB").read_text().count("@misc{") == 3
+    with Image.open(tmp_path / "red.png") as page:
+        assert "2 pictures of 5" in page.text["Description"]  # type: ignore[attr-defined]
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x.pdf", "one of .csv, .json, .bib, .png"),
+        ("x", "one of .csv"),
+        ("nowhere/x.csv", "there is no folder"),
+        ("folder.csv", "is a folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    done = run("search", "red", "-a", tmp_path / "none", "--out", tmp_path / name)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+def test_searches_and_pictures_are_cited(built: Path) -> None:
+    search = run("search", "red", "-a", built, "--k", "2", "--cite").stdout.splitlines()
+    assert search[2] == ""
+    assert search[3].startswith("Search for “red” in ")
+    assert "2 pictures of 5" in search[3]
+    text = run("cite", "warm/red.png", "cold/blue.png", "-a", built).stdout.splitlines()
+    assert text[0].startswith("A red thing (1872).")
+    assert text[1].startswith("The sea, at noon (1900).")
+    entry = run("cite", "warm/red.png", "--bibtex", "-a", built).stdout
+    assert entry.startswith("@misc{red-")
+    [known] = json.loads(run("cite", "warm/red.png", "--json", "-a", built).stdout)
+    assert (known["id"], known["bibtex"]) == ("warm/red.png", entry.removesuffix("\n"))
+    assert "no picture “none”" in one_line_error(run("cite", "none", "-a", built))
+
+
+def test_a_record_says_what_is_known(built: Path) -> None:
+    lines = run("record", "warm/red.png", "-a", built).stdout.splitlines()
+    assert lines[0] == "id          warm/red.png"
+    assert "keywords    fire; blood" in lines
+    assert "pixels      48 × 32" in lines
+    assert "year" not in run("record", "cold/green.png", "-a", built).stdout
+
+
+def test_facets_are_a_table_and_a_histogram(built: Path) -> None:
+    lines = run("facets", "-a", built).stdout.splitlines()
+    assert lines[0] == "5 pictures, all of the collection"
+    assert "         1  1872  ████████████████████████████████████████" in lines
+    assert "         1  fruit" in lines
+    chosen = run("facets", "red", "--where", "keywords:fruit", "-a", built, "--most", "1").stdout
+    assert chosen.startswith("1 picture, all that match\n")
+    assert "*        1  fruit" in chosen
+    assert "and 4 more" in chosen
+    told = json.loads(run("facets", "red", "--where", "year:1872", "-a", built, "--json").stdout)
+    assert told["pictures"] == 1
+    assert {"field", "choices", "bins", "low"} <= set(told["facets"][0])

@@ -188,6 +188,6 @@ def test_a_link_that_leads_nowhere_is_said(
 def test_the_title_of_the_window_says_what_is_shown(page: Page) -> None:
     ask(page, "a bird")
     assert page.title() == "Nearest to “a bird” · Demonstration collection"
-    page.get_by_role("button", name="Clear the question").click()
+    page.get_by_role("button", name="Clear the words").click()
     expect(status(page)).to_contain_text("From all over the collection")
     assert page.title() == "Demonstration collection"

@@ -94,6 +94,9 @@ def test_more_like_this_with_the_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(status(page)).to_contain_text("Pictures like “")
     expect(status(page)).to_be_focused()
+    for button in ("Filters", "Take away"):
+        page.keyboard.press("Tab")
+        assert focused(page) == button
     page.keyboard.press("Tab")
     assert current(page) == 0
 

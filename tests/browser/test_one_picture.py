@@ -101,9 +101,12 @@ def test_more_like_this(page: Page, demo: Searcher) -> None:
     page.get_by_role("button", name="More like this").click()
     expect(panel(page)).to_be_hidden()
     expect(status(page)).to_contain_text(f"Pictures like “{demo.record(id).title}”")
-    assert ids(page)[:60] == [hit.id for hit in demo.search(like=[id], k=60)]
+    assert ids(page)[:60] == [hit.id for hit in demo.search("a guitar", like=[id], k=60)]
     assert id not in ids(page)
-    assert in_address(page) == {"like": [id]}
+    assert in_address(page) == {"text": ["a guitar"], "like": [id]}
+    page.get_by_role("button", name="Clear the words").click()
+    expect(status(page)).not_to_contain_text("a guitar")
+    assert ids(page)[:60] == [hit.id for hit in demo.search(like=[id], k=60)]
     expect(page.locator("#chips img")).to_have_attribute("alt", f"Like {demo.record(id).title}")
     assert page.evaluate("scrollY") == 0
 
@@ -122,7 +125,7 @@ def test_the_ones_before_and_after_are_a_step_away(page: Page) -> None:
     expect(status(page)).to_contain_text("“a bird”")
 
 
-def test_many_pictures_in_the_field_leave_room_for_words(
+def test_many_pictures_leave_room_for_words(
     open_page: Callable[..., Any], address: str, demo: Searcher
 ) -> None:
     likes = "&".join(f"like={id}" for id in demo.artifact.manifest.overview[:20])

@@ -35,7 +35,7 @@ def test_an_example_is_asked_at_a_click(page: Page) -> None:
     expect(status(page)).to_contain_text("“A guitar”")
     expect(field(page)).to_have_value("A guitar")
     expect(page.get_by_role("button", name="A musical instrument")).to_be_hidden()
-    page.get_by_role("button", name="Clear the question").click()
+    page.get_by_role("button", name="Clear the words").click()
     expect(status(page)).to_contain_text("From all over the collection")
     expect(page.get_by_role("button", name="A musical instrument")).to_be_visible()
 
