@@ -6,7 +6,7 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 MAX_RESULTS = 1_000
 """How many pictures a question can bring, over all its pages."""
+
+REMEMBERED = 64
+"""Texts whose vectors are remembered: the facets of a question and its next page are asked with
+the same words."""
 
 QUERY_SIDE = 1024
 """Longest side, in pixels, to which a picture that is searched with is decoded; the models see
@@ -84,6 +88,7 @@ class Searcher:
         self.withdrawn = withdrawn
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
+        self._encoded = lru_cache(REMEMBERED)(self._encode)
 
     @classmethod
     def open(
@@ -265,10 +270,9 @@ class Searcher:
             if term.is_picture:
                 known[term] = self.index.vector(named[term.text])
                 continue
-            read = self.encoder.read_part(term.text)
+            read, known[term] = self._encoded(term.text)
             if read != term.text:
                 notices.append(f"That is more than the model can read. It searched for: “{read}”.")
-            known[term] = self.encoder.encode_texts([term.text])[0]
         picture: list[tuple[float, Vectors]] = []
         if question.image is not None:
             picture = [(1.0, self.encoder.encode_images([_upright(question.image)])[0])]
@@ -283,6 +287,10 @@ class Searcher:
             if query is not None:
                 made.append(query)
         return made, notices
+
+    def _encode(self, text: str) -> tuple[str, Vectors]:
+        """What the model reads of a text, and its vector."""
+        return self.encoder.read_part(text), self.encoder.encode_texts([text])[0]
 
     def _nearest(self, sought: "Sought", k: int) -> tuple[list[int], list[float]]:
         """The k rows nearest to any of the vectors, best first, ties by row."""
