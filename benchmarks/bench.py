@@ -1,5 +1,5 @@
 """Our way and the article's, measured in one run: serving, from the Hub, building, and databases;
-and ours with conditions on a real catalogue.
+and ours with conditions on a real catalogue, and its fields counted.
 
     make bench                              # all of it: half an hour on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1

@@ -11,8 +11,10 @@ import sys
 import tarfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,16 +23,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from common import memory, percentiles, tell
+from common import Figures, memory, percentiles, tell
 from numpy.typing import NDArray
 from ways import texts
 
-from image_search.catalogue import TableCatalogue
+from image_search.catalogue import Among, TableCatalogue
+from image_search.conditions import worded
 from image_search.encoder import OnnxEncoder, Vectors
+from image_search.facets import facet
 from image_search.fields import Field, Value, arrow_schema, convert
-from image_search.filters import Between, Condition, OneOf, matching
+from image_search.filters import Between, Filter, OneOf, Words, matching, simplified, text_of
 from image_search.index.faiss_index import FaissIndex
-from image_search.search import Searcher
+from image_search.question import question
+from image_search.search import MAX_RESULTS, Searcher
 
 K = 60
 """Pictures of a page of results."""
@@ -40,6 +45,12 @@ WARM_UP = 5
 
 SHARES = (0.5, 0.1, 0.01, 0.001)
 """Of the rows, what a condition should leave."""
+
+WORD_SHARES = (0.2, 0.09, 0.01, 0.001)
+"""The same of a word: hardly one leaves more."""
+
+WITHDRAWN = 0.01
+"""Of the pictures, those that are withdrawn where many are."""
 
 NEAR_ENOUGH = 0.05
 """By how much of the share it may be less; real values come in lumps."""
@@ -58,7 +69,14 @@ FIELDS = (
 )
 """With 9,035 names `creator` would be a text if nobody said otherwise."""
 
-PLAIN, WHOLE = "by vector", "by words: Searcher.search"
+CHOSEN = [field for field in FIELDS if field.kind in ("category", "list")]
+SCALED = [field for field in FIELDS if field.kind == "number"]
+"""Fields that are counted value by value, and in a histogram."""
+
+PLAIN, WHOLE = "by vector", "by words"
+"""What the index does, and all of `Searcher.search`."""
+
+PLAIN_MOST, WHOLE_MOST = (f"{name}, {MAX_RESULTS:,} pictures" for name in (PLAIN, WHOLE))
 
 
 # Records
@@ -130,7 +148,7 @@ def repeated(records: pa.Table, rows: int) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     text: str
     vector: Vectors
 
@@ -139,23 +157,24 @@ class Question:
 class Way:
     """Something that is asked in every round."""
 
-    ask: Callable[[Question], Any]
+    ask: Callable[[Asked], Any]
     against: str | None = None
     """The way whose median this one's is set beside."""
     share: float | None = None
-    """Of the rows, what its condition leaves."""
+    """Of the rows, what its conditions leave."""
+    first: bool = True
+    """Whether it is asked as if for the first time; else what was asked last is asked again."""
 
 
 def measure(folder: Path, model: Path, rounds: int) -> dict[str, Any]:
-    """Medians of every way over the rounds, and what the process took."""
+    """Medians of every way over the rounds, and what was made before, once."""
     pa.set_cpu_count(1)
     searcher = opened(folder, model)
-    assert isinstance(searcher.catalogue, TableCatalogue)
-    ways = {**plain(searcher), **filtered(searcher, searcher.catalogue.table)}
-    questions = [
-        Question(text, searcher.encoder.encode_texts([text])[0]) for text in texts(WARM_UP + rounds)
-    ]
-    seconds = _in_rounds(ways, questions)
+    once = first_uses(searcher)
+    ways = {**plain(searcher), **filtered(searcher), **counted(searcher)}
+    encode = searcher.encoder.encode_texts
+    questions = [Asked(text, encode([text])[0]) for text in texts(WARM_UP + rounds)]
+    seconds = _in_rounds(ways, questions, searcher)
     medians = {name: percentiles(taken[WARM_UP:]) for name, taken in seconds.items()}
     for name, way in ways.items():
         if way.share is not None:
@@ -163,7 +182,8 @@ def measure(folder: Path, model: Path, rounds: int) -> dict[str, Any]:
         if way.against:
             before = medians[way.against]["query p50, ms"]
             medians[name]["times as long"] = medians[name]["query p50, ms"] / before
-    return {"medians": medians, "seconds": seconds, "rows": len(searcher), "memory": memory()}
+    held = {"rows": len(searcher), "memory": memory()}
+    return {"medians": medians, "once": once, "seconds": seconds, **held}
 
 
 def opened(folder: Path, model: Path) -> Searcher:
@@ -178,58 +198,160 @@ def opened(folder: Path, model: Path) -> Searcher:
         check_current=lambda: None,
         expect=lambda rows: None,
     )
-    index = FaissIndex.read(folder / "vectors.faiss", catalogue.table)
+    index = FaissIndex.read(folder / "vectors.faiss", catalogue.columns)
     return Searcher(artifact, OnnxEncoder(model / "encoder"), index, catalogue)
 
 
-def _in_rounds(ways: dict[str, Way], questions: list[Question]) -> dict[str, list[float]]:
+def first_uses(searcher: Searcher) -> dict[str, Figures]:
+    """What is made when it is first asked for: how long it takes, and what it leaves in memory."""
+    catalogue = _table(searcher)
+    uses: dict[str, Callable[[], Any]] = {"a question": lambda: searcher.search("a map", k=K)}
+    for field in (*CHOSEN, *SCALED):
+        count = partial(facet, catalogue, field, Among([0]), ())
+        uses[f"{field.name}, made ready to count"] = count
+    words = Words(worded(FIELDS), "map")
+    find = partial(catalogue.columns.matching, [words])
+    uses[f"{' and '.join(words.fields)}, made ready for words"] = find
+    made = {}
+    for name, use in uses.items():
+        own = memory()["of its own, MB"]
+        begin = time.perf_counter()
+        use()
+        seconds = time.perf_counter() - begin
+        pa.default_memory_pool().release_unused()
+        made[name] = {"seconds": seconds, "MB": memory()["of its own, MB"] - own}
+    return made
+
+
+def _in_rounds(
+    ways: dict[str, Way], questions: list[Asked], searcher: Searcher
+) -> dict[str, list[float]]:
     """What each way took, question by question: no way always comes after the same other one."""
+    columns = _table(searcher).columns
     chance = random.Random(0)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for question in questions:
+    for asked in questions:
         for name in chance.sample(list(ways), len(ways)):
+            columns._masks.clear()
+            searcher._encoded.cache_clear()
+            if not ways[name].first:
+                ways[name].ask(asked)
             begin = time.perf_counter()
-            ways[name].ask(question)
+            ways[name].ask(asked)
             seconds[name].append(time.perf_counter() - begin)
     return seconds
 
 
 def plain(searcher: Searcher) -> dict[str, Way]:
-    """The question alone: what the index does, and all that is done of words."""
+    """The question alone, and where many pictures were withdrawn."""
+    known = _table(searcher)
+    some = set(known.ids()[:: round(1 / WITHDRAWN)])
+    without = Searcher(searcher.artifact, searcher.encoder, searcher.index, known, some)
     return {
-        PLAIN: Way(lambda question: searcher.index.search(question.vector, K)),
-        WHOLE: Way(lambda question: searcher.search(question.text, k=K)),
+        PLAIN: Way(lambda asked: searcher.index.search(asked.vector, K)),
+        PLAIN_MOST: Way(lambda asked: searcher.index.search(asked.vector, MAX_RESULTS), PLAIN),
+        WHOLE: Way(lambda asked: searcher.search(asked.text, k=K)),
+        WHOLE_MOST: Way(lambda asked: searcher.search(asked.text, k=MAX_RESULTS), WHOLE),
+        f"{WHOLE}, {len(some):,} are withdrawn": Way(
+            lambda asked: without.search(asked.text, k=K), WHOLE, 1 - len(some) / len(known)
+        ),
     }
 
 
-def filtered(searcher: Searcher, table: pa.Table) -> dict[str, Way]:
-    """The same with one condition, for every kind of field and every share."""
-    ways = {}
+def filtered(searcher: Searcher) -> dict[str, Way]:
+    """The same with conditions, for every kind of field and every share."""
+    table = _table(searcher).table
+    chosen: dict[str, Filter] = {}
     for field in ("year", "genre", "creator", "keywords"):
-        column = table.column(field).combine_chunks()
         choose = years if field == "year" else values
+        column = table.column(field).combine_chunks()
         for share in SHARES:
             condition = choose(field, column, share)
-            kept = matching([condition], table)
-            name = f"by vector, {field}: {_said(condition)}"
-            ways[name] = Way(_with(searcher, condition, kept), PLAIN, float(kept.mean()))
+            chosen[f"{field}: {_said(condition)}"] = [condition]
+    for word in words(table, WORD_SHARES):
+        chosen[f"words: {word}"] = [Words(worded(FIELDS), word)]
+    by_field = {key.partition(":")[0]: where[0] for key, where in reversed(chosen.items())}
+    chosen["year, genre, keywords and a word"] = together = [*by_field.values()]
+    ways = {}
+    for name, where in chosen.items():
+        kept = matching(where, table)
+        share = float(kept.mean())
+        ways[f"{PLAIN}, {name}"] = Way(_with(searcher, where, kept), PLAIN, share)
+        ways[f"{WHOLE}, {name}"] = Way(_whole(searcher, where), WHOLE, share)
+    ways[f"{WHOLE}, the same again"] = Way(_whole(searcher, together), WHOLE, share, first=False)
     return ways
 
 
-def _with(
-    searcher: Searcher, condition: Condition, kept: NDArray[np.bool_]
-) -> Callable[[Question], Any]:
-    """Asks with a condition, and makes sure that only what fulfils it comes."""
+def _whole(searcher: Searcher, where: Filter) -> Callable[[Asked], Any]:
+    return lambda asked: searcher.search(asked.text, where=where, k=K)
 
-    def ask(question: Question) -> None:
-        rows, _ = searcher.index.search(question.vector, K, where=[condition])
+
+def _with(searcher: Searcher, where: Filter, kept: NDArray[np.bool_]) -> Callable[[Asked], Any]:
+    """Asks with conditions, and makes sure that only what fulfils them comes."""
+
+    def ask(asked: Asked) -> None:
+        rows, _ = searcher.index.search(asked.vector, K, where=where)
         if len(rows) != min(K, kept.sum()) or not kept[rows].all():
-            raise SystemExit(f"not what was asked for: {condition}")
+            raise SystemExit(f"not what was asked for: {where}")
 
     return ask
 
 
+def counted(searcher: Searcher) -> dict[str, Way]:
+    """What is known of some pictures or of all, counted: alone, and with all that is done for it.
+
+    With a condition two searches are made: the field that it is on is counted without it.
+    """
+    known = _table(searcher)
+    rows, _ = searcher.index.search(searcher.encoder.encode_texts(["a map"])[0], MAX_RESULTS)
+    genre = values("genre", known.table.column("genre").combine_chunks(), SHARES[0])
+
+    def count(fields: Sequence[Field], among: Among) -> Callable[[Asked], Any]:
+        return lambda _: [facet(known, field, among, ()) for field in fields]
+
+    ways = {}
+    hidden = frozenset(range(0, len(known), round(1 / WITHDRAWN)))
+    amongs = {
+        f"the nearest {MAX_RESULTS:,}": Among(rows.tolist()),
+        "all": Among(),
+        "all that fulfil one": Among(None, [genre]),
+        f"all but {len(hidden):,}": Among(None, (), hidden),
+    }
+    for name, among in amongs.items():
+        ways[f"of {name}: categories and lists"] = Way(count(CHOSEN, among), PLAIN)
+        ways[f"of {name}: histogram of the years"] = Way(count(SCALED, among), PLAIN)
+
+    def facets(where: Filter) -> Callable[[Asked], Any]:
+        return lambda asked: searcher.facets(question(asked.text, where=where))
+
+    for said, where in {"": [], ", one filter": [genre]}.items():
+        for against in (WHOLE, WHOLE_MOST):
+            beside = "" if against == WHOLE else f" beside {against}"
+            ways[f"Searcher.facets{said}{beside}"] = Way(facets(where), against)
+        # As after the search of the same question, of which the words and filters are remembered.
+        ways[f"Searcher.facets{said}, again"] = Way(facets(where), WHOLE, first=False)
+    only = question("", where=[genre])
+    ways["Searcher.facets of all"] = Way(lambda _: searcher.facets(), WHOLE)
+    ways["Searcher.facets of all, one filter"] = Way(lambda _: searcher.facets(only), WHOLE)
+    return ways
+
+
+def _table(searcher: Searcher) -> TableCatalogue:
+    assert isinstance(searcher.catalogue, TableCatalogue)
+    return searcher.catalogue
+
+
 # Conditions that leave a share of the rows
+
+
+def words(table: pa.Table, shares: Sequence[float]) -> list[str]:
+    """For each share the word that so many rows have in their titles or keywords, or nearly."""
+    columns = [text_of(table.column(field).combine_chunks()) for field in worded(FIELDS)]
+    has: Counter[str] = Counter()
+    for texts_of_row in zip(*(simplified(column).to_pylist() for column in columns), strict=True):
+        has.update(set(" ".join(text or "" for text in texts_of_row).split()))
+    letters = [(word, n / len(table)) for word, n in has.items() if word.isalpha()]
+    return [min(letters, key=lambda item: abs(item[1] - share))[0] for share in shares]
 
 
 def years(field: str, column: pa.Array, share: float) -> Between:
@@ -259,7 +381,7 @@ def values(field: str, column: pa.Array, share: float) -> OneOf:
     return OneOf(field, tuple(chosen))
 
 
-def _said(condition: Condition) -> str:
+def _said(condition: Between | OneOf) -> str:
     if isinstance(condition, Between):
         return f"{condition.low:.0f} to {condition.high:.0f}"
     first = textwrap.shorten(str(condition.values[0]), 20, placeholder="…")

@@ -101,6 +101,7 @@ class TableCatalogue:
         self._fields = table.drop_columns(["id"])
         self.columns = Columns(self._fields)
         self._ids = table.column("id").chunk(0)
+        self._extents: dict[str, tuple[float, float] | None] = {}
 
     @classmethod
     def read(cls, metadata: Path, sizes: Path) -> "TableCatalogue":
@@ -165,12 +166,9 @@ class TableCatalogue:
         return counts
 
     def extent(self, field: str) -> tuple[float, float] | None:
-        numbers = np.sort(self.columns.numbers(field))  # what is not known comes last
-        known = int(np.count_nonzero(~np.isnan(numbers)))
-        if not known:
-            return None
-        beyond = known // BEYOND
-        return float(numbers[beyond]), float(numbers[known - 1 - beyond])
+        if field not in self._extents:
+            self._extents[field] = _extent(self.columns.numbers(field))
+        return self._extents[field]
 
     def _rows_of(self, among: Among) -> NDArray[np.int64]:
         if among.rows is not None:
@@ -186,6 +184,15 @@ class TableCatalogue:
             return [{} for _ in rows]
         taken: list[dict[str, Any]] = self._fields.take(pa.array(rows, pa.int64())).to_pylist()
         return taken
+
+
+def _extent(numbers: NDArray[np.float64]) -> tuple[float, float] | None:
+    numbers = np.sort(numbers)  # what is not known comes last
+    known = int(np.count_nonzero(~np.isnan(numbers)))
+    if not known:
+        return None
+    beyond = known // BEYOND
+    return float(numbers[beyond]), float(numbers[known - 1 - beyond])
 
 
 def _read(path: Path) -> pa.Table:

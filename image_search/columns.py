@@ -15,7 +15,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from image_search.coded import Coded
-from image_search.filters import Condition, Filter, Words, fields_of, fulfilling, words_of
+from image_search.filters import (
+    Between,
+    Condition,
+    Filter,
+    Words,
+    fields_of,
+    fulfilling,
+    words_of,
+)
 from image_search.word_index import WordIndex
 
 Mask = NDArray[np.bool_]
@@ -80,16 +88,21 @@ class Columns:
             return self._with_words(condition)
         column = self._column(condition.field)
         if not pa.types.is_string(column.type) and not pa.types.is_list(column.type):
+            if isinstance(condition, Between):
+                return _between(condition, self.numbers(condition.field))
             return fulfilling(condition, column)
         coded = self._coded(condition.field)
         wanted = fulfilling(condition, coded.values)
         mask = np.zeros(self._table.num_rows, np.bool_)
-        mask[coded.rows[wanted[coded.codes]]] = True
+        mask[coded.rows[np.take(wanted, coded.codes)]] = True  # twice as fast as wanted[codes]
         return mask
 
     def _with_words(self, condition: Words) -> Mask:
-        coded = [self._coded(field) for field in condition.fields]
-        index: WordIndex = self._once(("words", condition.fields), lambda: WordIndex(coded))
+        # The codes are not kept: with most titles different they take as much as the words.
+        index: WordIndex = self._once(
+            ("words", condition.fields),
+            lambda: WordIndex([Coded.of(self._column(field)) for field in condition.fields]),
+        )
         kept = np.ones(self._table.num_rows, np.bool_)
         for word in words_of(condition):
             found = np.zeros(self._table.num_rows, np.bool_)
@@ -108,11 +121,20 @@ class Columns:
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()
+                pa.default_memory_pool().release_unused()
             return self._made[key]
+
+
+def _between(condition: Between, numbers: NDArray[np.float64]) -> Mask:
+    low = -np.inf if condition.low is None else float(condition.low)
+    high = np.inf if condition.high is None else float(condition.high)
+    return (numbers >= low) & (numbers <= high)
 
 
 def _numbers(column: pa.Array) -> NDArray[np.float64]:
     if pa.types.is_string(column.type):  # a date begins with its year
         column = pc.utf8_slice_codeunits(column, 0, 4)
-    numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    numbers: NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
     return numbers

@@ -1,6 +1,7 @@
 """What is known of some pictures, counted: the values of a field, or a histogram of its numbers."""
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,10 @@ def facet(catalogue: Catalogue, field: Field, among: Among, own: Sequence[Condit
     counts = catalogue.values(field.name, among)
     for value in chosen:
         counts.setdefault(value, 0)
-    ordered = sorted(counts.items(), key=lambda item: (item[0] not in chosen, -item[1], item[0]))
+    # Most values have few pictures: they need no order, since they are not given.
+    least = min(heapq.nlargest(MOST, counts.values()), default=0)
+    frequent = [item for item in counts.items() if item[1] >= least or item[0] in chosen]
+    ordered = sorted(frequent, key=lambda item: (item[0] not in chosen, -item[1], item[0]))
     choices = [Choice(value, count, value in chosen) for value, count in ordered[:MOST]]
     return Facet(field.name, field.kind, field.role, len(counts), choices)
 

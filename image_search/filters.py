@@ -106,9 +106,10 @@ def fulfilling(condition: Between | OneOf, column: pa.Array) -> NDArray[np.bool_
         kept = np.zeros(len(column), np.bool_)
         kept[pc.list_parent_indices(column).filter(pc.is_in(column.flatten(), values))] = True
         return kept
+    if not pa.types.is_string(column.type):
+        # 1.5 is none of whole numbers; those above 2^53 are rounded, as JSON's are.
+        column = column.cast(pa.float64(), safe=False)
     if isinstance(condition, OneOf):
-        if not pa.types.is_string(column.type):  # 1.5 is none of whole numbers
-            column = column.cast(pa.float64())
         found = pc.is_in(column, pa.array(condition.values, column.type), skip_nulls=True)
     else:
         found = pc.is_valid(column)

@@ -6,7 +6,7 @@ Knows nothing of Gradio, of HTTP and of the command line; they are thin layers o
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,10 @@ from image_search.settings import settings
 if TYPE_CHECKING:
     from image_search.engine.engine import Engine
     from image_search.engine.questions import Count, Questions
+
+REMEMBERED = 64
+"""Texts whose vectors are remembered: the facets of a question and its next page are asked with
+the same words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,7 @@ class Searcher:
         self.withdrawn = withdrawn
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
+        self._encoded = lru_cache(REMEMBERED)(self._encode)
 
     @classmethod
     def open(
@@ -259,10 +264,9 @@ class Searcher:
             if term.is_picture:
                 known[term] = self.index.vector(named[term.text])
                 continue
-            read = self.encoder.read_part(term.text)
+            read, known[term] = self._encoded(term.text)
             if read != term.text:
                 notices.append(f"That is more than the model can read. It searched for: “{read}”.")
-            known[term] = self.encoder.encode_texts([term.text])[0]
         picture: list[tuple[float, Vectors]] = []
         if question.image is not None:
             picture = [(1.0, self.encoder.encode_images([_upright(question.image)])[0])]
@@ -277,6 +281,10 @@ class Searcher:
             if query is not None:
                 made.append(query)
         return made, notices
+
+    def _encode(self, text: str) -> tuple[str, Vectors]:
+        """What the model reads of a text, and its vector."""
+        return self.encoder.read_part(text), self.encoder.encode_texts([text])[0]
 
     def _nearest(self, sought: "Sought", k: int) -> tuple[list[int], list[float]]:
         """The k rows nearest to any of the vectors, best first, ties by row."""
