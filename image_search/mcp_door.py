@@ -21,8 +21,10 @@ from mcp.types import (
     PARSE_ERROR,
     CallToolRequest,
     ClientRequest,
+    JSONRPCError,
     JSONRPCMessage,
-    JSONRPCRequest,
+    JSONRPCNotification,
+    JSONRPCResponse,
     ListToolsRequest,
     ListToolsResult,
     ServerResult,
@@ -135,10 +137,12 @@ async def _call(receive: Receive) -> Response | bytes:
         return _error(400, None, PARSE_ERROR, "This is no JSON.")
     try:
         message = JSONRPCMessage.model_validate(asked).root
+        if isinstance(message, JSONRPCNotification) and "id" in asked:
+            raise ValueError("an id of another kind")
     except ValueError:
         return _error(400, None, INVALID_REQUEST, "This is no call of JSON-RPC 2.0.")
-    if not isinstance(message, JSONRPCRequest):
-        return Response(status_code=202)  # there is nothing that could be done about it
+    if isinstance(message, JSONRPCNotification | JSONRPCResponse | JSONRPCError):
+        return Response(status_code=202)  # without sessions there is nothing it could be about
     if message.method not in METHODS:
         known = ", ".join(sorted(METHODS))
         return _error(200, message.id, METHOD_NOT_FOUND, f"What can be asked is {known}.")
