@@ -27,8 +27,13 @@ from image_search.settings import settings
 from image_search.tidy import tidy
 
 PREFIX = "/api/v1"
+MCP = "/mcp"
 
 OUT_OF_ORDER = "This collection was changed or damaged. Whoever runs it has to look at it."
+
+OUT_OF_REACH = "This picture cannot be fetched at the moment. Try again in a while."
+
+UNFORESEEN = "Something went wrong here. It was written down; try again."
 
 MAX_PAGE = 200
 """How many pictures one answer can hold."""

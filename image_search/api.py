@@ -448,7 +448,7 @@ def _tell_problems(api: FastAPI) -> None:
 
     @api.exception_handler(HubError)
     def out_of_reach(request: Request, error: Exception) -> Response:  # the operator was told
-        return problem(503, "This picture cannot be fetched at the moment. Try again in a while.")
+        return problem(503, answers.OUT_OF_REACH)
 
     @api.exception_handler(RequestValidationError)
     def misspelt(request: Request, error: RequestValidationError) -> Response:
@@ -463,7 +463,7 @@ def _tell_problems(api: FastAPI) -> None:
 
     @api.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:  # it is logged all the same
-        return problem(500, "Something went wrong here. It was written down; try again.")
+        return problem(500, answers.UNFORESEEN)
 
 
 class Sending:

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from image_search.access import NOBODY, Access, Visitor
-from image_search.answers import PREFIX
+from image_search.answers import MCP, PREFIX
 from image_search.api import problem
 from image_search.settings import settings
 from image_search.sign_in import COOKIE, HEALTH, OPEN, TERMS, page
@@ -186,7 +186,7 @@ def _token(headers: Headers) -> str | None:
 
 
 def _wants_page(scope: Scope) -> bool:
-    program = scope["path"].startswith((PREFIX, "/gradio_api"))
+    program = scope["path"].startswith((PREFIX, MCP, "/gradio_api"))
     accepts = Headers(scope=scope).get("accept", "")
     return scope["method"] in ("GET", "HEAD") and not program and "text/html" in accepts
 

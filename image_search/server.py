@@ -1,4 +1,4 @@
-"""The web server: the gate, and behind it /api/v1, the page's script and style, and the page."""
+"""The web server: the gate, and behind it /api/v1, /mcp, the page and its script and style."""
 
 import os
 import socket
@@ -10,11 +10,12 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from image_search.access import Access, chosen_mode
 from image_search.allow_list import AllowList
-from image_search.answers import PREFIX, max_upload_bytes
+from image_search.answers import MCP, PREFIX, max_upload_bytes
 from image_search.api import create_api
 from image_search.errors import ConfigError
 from image_search.gate import Gate
@@ -76,10 +77,14 @@ def _create_page(
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
 
+    # Here, as the page: no other command needs what they load.
+    from image_search.mcp_door import Door
     from image_search.ui import page
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    door = Door(searcher, log)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=door.lifespan)
     app.mount(PREFIX, create_api(searcher, withdrawals, log))
+    app.router.routes.append(Route(MCP, door))
     app.mount("/ui", Static(directory=STATIC))
     blocks = page.build(searcher, log, closed)
     # Gradio 6.31 checks that a file was uploaded only if this is set, and a mounted page never
@@ -93,6 +98,7 @@ def _create_page(
         favicon_path=str(STATIC / "icon.svg"),
         footer_links=[],
         run_history=False,
+        mcp_server=False,  # its own would do past our answers
         show_error=False,
         ssr_mode=False,
         max_file_size=max_upload_bytes(),

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from image_search.answers import PREFIX
+from image_search.answers import MCP, PREFIX
 from image_search.api import problem
 
-OURS = re.compile(rf"({PREFIX}/|/ui/).+")
+OURS = re.compile(rf"({PREFIX}/|/ui/).+|{MCP}")
 
 # What the page and gradio_client use of Gradio. The rest takes files of any size, hands out files,
 # fetches addresses or edits the page.
@@ -70,7 +70,7 @@ class Shell:
         await send({"type": "http.response.body", "body": body})
 
 
-_CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/.")
+_CLOSED = problem(404, f"Nothing is served here. Programs use {PREFIX}/, or {MCP}.")
 _REFUSED = problem(400, 'A call is {"data": […]}: texts, whole numbers and lists of texts.')
 
 

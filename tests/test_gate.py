@@ -21,7 +21,7 @@ import pytest
 from gated import CONTACT, ROLES, Gated, by_password, environment, gated, soon
 from itsdangerous import URLSafeSerializer
 
-from image_search.answers import PREFIX
+from image_search.answers import MCP, PREFIX
 from image_search.gate import Gate
 from image_search.roles import Role
 from image_search.search import Searcher
@@ -61,11 +61,12 @@ def routes(house: Gated, searcher: Searcher) -> list[str]:
     )
     found = sorted({concrete(path) for path in json.loads(told.stdout)})
     assert {"/", "/config", "/gradio_api/queue/join", "/gradio_api/upload"} <= set(found)
-    assert f"{PREFIX}/search" in found
+    assert {f"{PREFIX}/search", MCP} <= set(found)
     assert f"{PREFIX}/openapi.json" in found
     assert len(found) > 40
     guessed = [
-        *("/docs", "/openapi.json", "/redoc", "/mcp", "/gradio_api/mcp/sse", "/gradio_api/mcp"),
+        *("/docs", "/openapi.json", "/redoc", "/gradio_api/mcp/sse", "/gradio_api/mcp"),
+        *("/mcp/", "/mcp/sse"),
         *("/.env", "/ui/", "/ui/style.css", "/ui/page.js", "/assets/index.js", "/static/x"),
         *("/favicon.ico", "/robots.txt", "/manifest.json", "/gradio_api/file=/etc/hostname"),
         *("/login/page.js", "/login/search.html"),

@@ -106,7 +106,8 @@ def test_every_answer_says_that_nothing_may_leave(address: str) -> None:
      "/gradio_api/proxy=https://example.org", "/gradio_api/process_recording", "/login", "/token",
      "/gradio_api/component_server", "/gradio_api/vibe-edit", "/gradio_api/monitoring",
      "/gradio_api/run/search", "/gradio_api/api/search", "/gradio_api/call/v2/search",
-     "/api", "/api/v1", "//api/v1/search", "/API/v1/search", "/docs", "/openapi.json"],
+     "/api", "/api/v1", "//api/v1/search", "/API/v1/search", "/docs", "/openapi.json",
+     "/mcp/", "/mcp/sse", "/gradio_api/mcp", "/gradio_api/mcp/sse"],
 )  # fmt: skip
 def test_what_the_page_does_not_need_is_shut(address: str, path: str) -> None:
     for method in ("GET", "POST"):
