@@ -39,7 +39,7 @@ from image_search.api import problem, visitor_of
 from image_search.mcp_tools import Tools
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
-from image_search.sign_in import public_address
+from image_search.settings import settings
 
 LONGEST_CALL = 64 * 1024
 """Bytes of a call: words, ids and filters."""
@@ -118,7 +118,7 @@ def _server(searcher: Searcher, log: SearchLog) -> Server[Any, Request]:
 
 def _base_of(request: Request) -> str:
     """Where /api/v1 lies, with https:// and host: a client has no page to start from."""
-    return (public_address() or str(request.base_url).rstrip("/")) + PREFIX
+    return (settings().public_address or str(request.base_url).rstrip("/")) + PREFIX
 
 
 async def _call(receive: Receive) -> Response | bytes:
