@@ -2,7 +2,7 @@
 
     a harbour at night               one term: words are read together, as a sentence
     a harbour +fog -boats            several: looked for together; less of what has a minus
-    2:a harbour +0.5:fog             weights; without one it is 1
+    2:a harbour +0.5:fog             weights; without one it is 1. Not in a title, Act 2:Scene 3
     a cat OR a dog                   the better of the two
     a drawing of a cat or a dog      the same, sharing the words before it: “a drawing of a cat”,
                                      “a drawing of a dog”
@@ -17,6 +17,7 @@ signs: in `a cat OR a dog -snow` both are without snow.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import product
 from math import prod
 
@@ -56,10 +57,11 @@ class Term:
     def __str__(self) -> str:
         """As it may be typed, but for the sign."""
         amount = abs(self.weight)
-        number = "" if amount == 1 else f"{amount:g}:"
+        number = "" if amount == 1 else f"{_decimal(amount)}:"
         if self.is_picture:
-            return f"{number}like:{_quoted(self.text) if ' ' in self.text else self.text}"
-        return number + (self.text if _is_plain(self.text) else _quoted(self.text))
+            is_one_word = _WORD.fullmatch(self.text) is not None
+            return f"{number}like:{self.text if is_one_word else _quoted(self.text)}"
+        return number + (self.text if _is_plain(number, self.text) else _quoted(self.text))
 
 
 Group = tuple[Term, ...]
@@ -165,17 +167,21 @@ class _Open:
 
 def _tokens(text: str) -> Iterator[_Token]:
     place = 0
+    weighable = True  # behind plain words, “2:” is a part of them
     while (place := _after(_BLANKS, text, place)) < len(text):
         start = place
         if _OR.match(text, place):
             yield _Token("or", start)
             place += len("OR")
+            weighable = True
             continue
         sign = _SIGN.match(text, place)
         place = _after(_BLANKS, text, sign.end()) if sign else place
         weight = _WEIGHT.match(text, place)
         place = weight.end() if weight else place
         picture = _PICTURE.match(text, place)
+        if weight and not (sign or picture or weighable):
+            weight, place = None, start
         place = picture.end() if picture else place
         if sign or weight or picture:
             value = float(weight[1].replace(",", ".")) if weight else 1.0
@@ -189,8 +195,10 @@ def _tokens(text: str) -> Iterator[_Token]:
             end = _closing(text, place)
             yield _Token("word", start, text[place + 1 : end], quoted=True)
             place = end + 1
+            weighable = True
         else:
             place = _after(_WORD, text, place)
+            weighable = bool(picture)
             yield _Token("word", start, text[start:place])
 
 
@@ -218,7 +226,8 @@ def _closed(opened: Sequence[_Open]) -> list[Group]:
 def _terms(opened: _Open) -> list[Term]:
     """A term; several where a plain “or” stands between things."""
     if opened.is_picture:
-        return [Term(opened.words[0].text, opened.weight, True)]
+        id = opened.words[0].text
+        return [Term(id, opened.weight, True)] if id else []
     words = [(" ".join(word.text.split()), word.quoted) for word in opened.words]
     words = [word for word in words if word[0]]
     if not words:
@@ -226,12 +235,18 @@ def _terms(opened: _Open) -> list[Term]:
     return [Term(text, opened.weight) for text in alternatives(words)]
 
 
-def _is_plain(text: str) -> bool:
-    """Whether the words, typed as they are, are understood as one term."""
+def _decimal(amount: float) -> str:
+    """A weight as it is typed: in full, and never as 1e-05."""
+    return f"{Decimal(repr(amount)):f}".removesuffix(".0")
+
+
+def _is_plain(number: str, text: str) -> bool:
+    """Whether the words, typed as they are, are understood as one term; behind a sign too."""
     try:
-        return parse(text) == Query(((Term(text),),))
+        alone, signed = parse(text), parse(f"+{number}{text}")
     except QuerySyntaxError:
         return False
+    return [term.text for term in (*alone.terms, *signed.terms)] == [text, text]
 
 
 def _quoted(text: str) -> str:
