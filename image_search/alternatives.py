@@ -33,10 +33,10 @@ DEPICTIONS = _words(
     "representation representations"
 )
 QUALITIES = _words(
-    "red orange yellow green blue purple violet pink brown black white grey gray golden gold silver "
-    "coloured colored colourful colorful dark light bright old young new ancient modern medieval "
-    "early late small large big little great tall short long male female open closed left right "
-    "upper lower wooden stone"
+    "red orange yellow green blue purple violet pink brown black white grey gray golden gold "
+    "silver coloured colored colourful colorful dark light bright old young new ancient modern "
+    "medieval early late small large big little great tall short long male female open closed "
+    "left right upper lower wooden stone"
 )
 """Of two of them with “or” between, each belongs to what stands behind."""
 

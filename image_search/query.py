@@ -2,7 +2,7 @@
 
     a harbour at night               one term: words are read together, as a sentence
     a harbour +fog -boats            several: looked for together; less of what has a minus
-    2:a harbour +0.5:fog             weights; without one it is 1. Not in a title, Act 2:Scene 3
+    2:a harbour +0.5:fog             weights; without one it is 1
     a cat OR a dog                   the better of the two
     a drawing of a cat or a dog      the same, sharing the words before it: “a drawing of a cat”,
                                      “a drawing of a dog”
@@ -10,8 +10,9 @@
     "red -blue"                      quotes turn all of that off
 
 A sign counts where a blank, or nothing, stands before it and none behind it: well-known, 1850-1900
-and “London - a view” are words. (A plus may have blanks on both sides.) OR binds more tightly than
-signs: in `a cat OR a dog -snow` both are without snow.
+and “London - a view” are words. (A plus may have blanks on both sides.) Behind plain words a weight
+needs a sign: “Act 2:Scene 3” is words. OR binds more tightly than signs: in `a cat OR a dog -snow`
+both are without snow.
 """
 
 import re
