@@ -110,7 +110,16 @@ def _between(field: Field, value: str) -> Between:
     ends = [_end(field, end) if end else None for end in (low, high)]
     if ends == [None, None]:
         raise QueryError(f"“{field.name}:{value}” has neither a beginning nor an end.")
+    first, last = ends
+    if first is not None and last is not None and _is_before(last, first):
+        raise QueryError(f"“{field.name}:{value}” ends before it begins. Exchange the two.")
     return Between(field.name, *ends)
+
+
+def _is_before(last: float | str, first: float | str) -> bool:
+    if isinstance(last, str) or isinstance(first, str):
+        return str(last) < str(first)[: len(str(last))]
+    return last < first
 
 
 def _end(field: Field, text: str) -> float | str:

@@ -9,14 +9,17 @@
     like:ID  -like:ID                a picture of the collection, by its id
     "red -blue"                      quotes turn all of that off
 
-A sign counts where a blank, or nothing, stands before it and none behind it: well-known, 1850-1900
-and “London - a view” are words. (A plus may have blanks on both sides.) OR binds more tightly than
-signs: in `a cat OR a dog -snow` both are without snow.
+A sign counts where a blank, or nothing, stands before it and neither that nor a number behind it:
+well-known, 1850 -1900 and “London - a view” are words. (A plus may have blanks on both sides.) A
+weight has up to three digits before the point: “2:30” and “1850:portrait” are words. OR binds more
+tightly than signs: in `a cat OR a dog -snow` both are without snow, and `-cat OR dog` is less of
+either.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import product
 from math import prod
 
@@ -36,8 +39,9 @@ CLOSING = '"”“'
 MINUS = "−-"
 
 _BLANKS = re.compile(r"\s*")
-_SIGN = re.compile(rf"([+{MINUS}])(?![\s+{MINUS}]|$)|(\+)(?=\s+\S)")
-_WEIGHT = re.compile(r"(\d+(?:[.,]\d+)?):(?=[^\s\d])")
+_NUMBER = r"(\d{1,3}(?:[.,]\d+)?):(?=[^\s\d])"
+_WEIGHT = re.compile(_NUMBER)
+_SIGN = re.compile(rf"([{MINUS}])(?=[^\s\d+{MINUS}]|{_NUMBER})|\+(?![\s+{MINUS}]|$)|\+(?=\s+\S)")
 _PICTURE = re.compile(r"like:(?=\S)")
 _OR = re.compile(r"OR(?=\s|$)")
 _WORD = re.compile(r"\S+")
@@ -56,10 +60,12 @@ class Term:
     def __str__(self) -> str:
         """As it may be typed, but for the sign."""
         amount = abs(self.weight)
-        number = "" if amount == 1 else f"{amount:g}:"
+        number = "" if amount == 1 else f"{_decimal(amount)}:"
         if self.is_picture:
-            return f"{number}like:{_quoted(self.text) if ' ' in self.text else self.text}"
-        return number + (self.text if _is_plain(self.text) else _quoted(self.text))
+            is_one_word = _WORD.fullmatch(self.text) is not None
+            return f"{number}like:{self.text if is_one_word else _quoted(self.text)}"
+        sign = "-" if self.weight < 0 else "+"
+        return number + (self.text if _is_plain(sign, number, self.text) else _quoted(self.text))
 
 
 Group = tuple[Term, ...]
@@ -208,9 +214,11 @@ def _after(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 def _closed(opened: Sequence[_Open]) -> list[Group]:
     """The group of some terms; several where less is wanted of each of several things."""
-    if len(opened) == 1 and opened[0].weight < 0 and not opened[0].is_picture:
+    if opened[0].weight < 0:
         # Less of “a cat or a dog” is less of the one and less of the other.
-        return [(term,) for term in _terms(opened[0])]
+        return [
+            (replace(term, weight=-abs(term.weight)),) for one in opened for term in _terms(one)
+        ]
     group = tuple(term for one in opened for term in _terms(one))
     return [group] if group else []
 
@@ -218,7 +226,8 @@ def _closed(opened: Sequence[_Open]) -> list[Group]:
 def _terms(opened: _Open) -> list[Term]:
     """A term; several where a plain “or” stands between things."""
     if opened.is_picture:
-        return [Term(opened.words[0].text, opened.weight, True)]
+        id = opened.words[0].text
+        return [Term(id, opened.weight, True)] if id else []
     words = [(" ".join(word.text.split()), word.quoted) for word in opened.words]
     words = [word for word in words if word[0]]
     if not words:
@@ -226,12 +235,18 @@ def _terms(opened: _Open) -> list[Term]:
     return [Term(text, opened.weight) for text in alternatives(words)]
 
 
-def _is_plain(text: str) -> bool:
-    """Whether the words, typed as they are, are understood as one term."""
+def _decimal(amount: float) -> str:
+    """A weight as it is typed: in full, and never as 1e-05."""
+    return f"{Decimal(repr(amount)):f}".removesuffix(".0")
+
+
+def _is_plain(sign: str, number: str, text: str) -> bool:
+    """Whether the words, typed as they are, are understood as one term; behind a sign too."""
     try:
-        return parse(text) == Query(((Term(text),),))
+        alone, signed = parse(text), parse(f"{sign}{number}{text}")
     except QuerySyntaxError:
         return False
+    return [term.text for term in (*alone.terms, *signed.terms)] == [text, text]
 
 
 def _quoted(text: str) -> str:

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     )
     like: float = Field(
         default=0.75,
-        ge=0,
+        gt=0,
         le=10,
         description="How far liked pictures draw a question towards them: the β of Rocchio's rule.",
     )

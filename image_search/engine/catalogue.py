@@ -94,8 +94,10 @@ class EngineCatalogue:
         return Counter({str(value): int(count) for value, count in found if value is not None})
 
     def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
-        place = f"floor(({self._number(field)} - {scale.low!r}) / {scale.width!r})"
-        bin = f"least(greatest({place}, 0), {scale.bins - 1})"
+        number = self._number(field)
+        place = f"floor(({number} - {scale.low!r}) / {scale.width!r})"
+        # greatest and least leave out what is null.
+        bin = f"if(isNull({number}), null, least(greatest({place}, 0), {scale.bins - 1}))"
         counts = [0] * scale.bins
         for at, count in self._ask(f"{bin} AS bin, count()", among, "GROUP BY bin"):
             if at is not None:
