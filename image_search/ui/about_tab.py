@@ -15,7 +15,9 @@ HOW = """
 each of them once and given it a place, so that pictures that mean much the same lie near each
 other: guitars beside lutes, and far from ships. Words have their place there too. When you ask for
 “a guitar”, the program finds the place of these words and shows the pictures that lie nearest,
-nearest first. When you ask with a picture, it starts from the place of that picture.</p>
+nearest first. When you ask with a picture, it starts from the place of that picture. Pictures that
+you like draw the question towards them, those that you do not push it away. Filters go by what is
+known of the pictures, and leave none out that matches.</p>
 <p><strong>What nearness is, and what it is not.</strong> The number with each picture says how near
 it lies to the question: 1 at most (the cosine of the angle between the two). It puts the pictures
 of one question in order, and that is all. It is not a percentage, and no certainty that the thing
@@ -23,7 +25,7 @@ is there. Words never come as near as pictures do, so compare numbers of one que
 question finds pictures, also where there is nothing to find. If even the nearest lies unusually far
 off, a line says so; it does not notice every miss.</p>
 <p><strong>What it cannot do.</strong> It does not know names and dates, cannot read handwriting,
-counts badly and does not understand “not”. It has learnt prejudices from its training pictures,
+counts badly and does not understand “not” (a minus takes away: “a harbour -boats”). It has learnt prejudices from its training pictures,
 and old pictures add theirs: do not take what comes first for what is typical, or true.</p>
 """
 

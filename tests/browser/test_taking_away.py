@@ -134,6 +134,7 @@ def test_a_search_is_cited(page: Page, demo: Searcher) -> None:
     ask(page, "a guitar")
     within = take_away(page)
     within.get_by_role("button", name="Cite this search").click()
+    expect(within.locator("pre")).to_have_count(2)
     text, bibtex = within.locator("pre").all_inner_texts()
     for said in ("“a guitar”", demo.artifact.version, "591 pictures", "embedded"):
         assert said in text
@@ -147,6 +148,7 @@ def test_a_picture_is_cited(page: Page, demo: Searcher) -> None:
     record = demo.record(ids(page)[0])
     opened(page, 0)
     panel(page).get_by_role("button", name="Cite").click()
+    expect(panel(page).locator("pre")).to_have_count(2)
     text, bibtex = panel(page).locator("pre").all_inner_texts()
     assert record.title in text
     assert record.metadata["source_url"] in text
