@@ -17,6 +17,7 @@ signs: in `a cat OR a dog -snow` both are without snow.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import prod
 
@@ -226,6 +227,7 @@ def _terms(opened: _Open) -> list[Term]:
     return [Term(text, opened.weight) for text in alternatives(words)]
 
 
+@lru_cache(256)  # of a question with many alternatives the same are asked again and again
 def _is_plain(text: str) -> bool:
     """Whether the words, typed as they are, are understood as one term."""
     try:
