@@ -236,8 +236,8 @@ def found(
     log.keep(
         by,
         words=tidy(asked.text),
-        like=asked.like,
-        unlike=asked.unlike,
+        like=results.like,
+        unlike=results.unlike,
         filters=[*results.where, *([f"contains:{results.contains}"] if results.contains else [])],
         picture=asked.picture,
         version=results.artifact_version,

@@ -62,6 +62,10 @@ DECODERS = 2
 BODIES = 16
 """Picture files that are in memory at once, arriving or waiting; further ones wait outside."""
 
+SHEETS = 2
+"""Files of what was found that are made at once: a sheet of 200 pictures takes seconds. Questions
+with a picture do not wait for them."""
+
 FILES = 40
 """Pictures that are read at once. On the Hub that can take long: questions have threads of their
 own."""
@@ -230,8 +234,8 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
     )
     _tell_problems(api)
     decoders, bodies = CapacityLimiter(DECODERS), CapacityLimiter(BODIES)
-    files = CapacityLimiter(FILES)
-    sending = Sending()
+    files, sheets = CapacityLimiter(FILES), CapacityLimiter(SHEETS)
+    sending, taking = Sending("sending", "pictures"), Sending("taking away", "files")
 
     async def with_picture(request: Request, asked: Asked, ask: Callable[[Asked], Any]) -> Any:
         """Ask with the picture that is the body. It is decoded in memory and not kept."""
@@ -287,7 +291,8 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         """What a question brings, to carry off: a table (csv), json, entries for bibtex, or a sheet
         of pictures with captions and credits (PNG, up to 200). With `id` only these of them."""
         ask = partial(exported, request, format, k, id, asked)
-        return await to_thread.run_sync(ask, limiter=decoders)
+        async with taking.by(request):
+            return await to_thread.run_sync(ask, limiter=sheets)
 
     @api.post(
         "/export/{format}", response_class=Response, responses=_EXPORT, openapi_extra=_PICTURE_BODY
@@ -467,9 +472,10 @@ def _tell_problems(api: FastAPI) -> None:
 
 
 class Sending:
-    """Who sends how many pictures to search with at this moment."""
+    """Who sends how many pictures to search with, or has so many files made, at this moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str, what: str) -> None:
+        self._told = f"You are {doing} {BODIES_OF_ONE} {what} already. Wait for the answers."
         self._count: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -480,7 +486,7 @@ class Sending:
         if self._count[who] >= BODIES_OF_ONE:
             raise HTTPException(
                 429,
-                f"You are sending {BODIES_OF_ONE} pictures already. Wait for the answers.",
+                self._told,
                 {"Retry-After": "5"},
             )
         self._count[who] += 1

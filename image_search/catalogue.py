@@ -81,9 +81,11 @@ class Catalogue(Protocol):
     def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
         """How many of these pictures lie in each bin; of dates the year counts."""
 
-    def extent(self, field: str) -> tuple[float, float] | None:
+    def extent(
+        self, field: str, exclude: frozenset[int] = frozenset()
+    ) -> tuple[float, float] | None:
         """Between which numbers (of dates, years) nearly all pictures lie: all but one in 100 at
-        each end. None if nothing is known."""
+        each end; those of the excluded rows do not count. None if nothing is known."""
 
 
 class TableCatalogue:
@@ -101,7 +103,7 @@ class TableCatalogue:
         self._fields = table.drop_columns(["id"])
         self.columns = Columns(self._fields)
         self._ids = table.column("id").chunk(0)
-        self._extents: dict[str, tuple[float, float] | None] = {}
+        self._extents: dict[str, tuple[frozenset[int], tuple[float, float] | None]] = {}
 
     @classmethod
     def read(cls, metadata: Path, sizes: Path) -> "TableCatalogue":
@@ -161,14 +163,19 @@ class TableCatalogue:
     def histogram(self, field: str, scale: Scale, among: Among) -> list[int]:
         numbers = self.columns.numbers(field)[self._rows_of(among)]
         numbers = numbers[~np.isnan(numbers)]
-        bins = np.clip((numbers - scale.low) // scale.width, 0, scale.bins - 1).astype(np.int64)
+        # Halves: the difference of two numbers can be beyond all numbers.
+        places = (numbers / 2 - scale.low / 2) // (scale.width / 2)
+        bins = np.clip(places, 0, scale.bins - 1).astype(np.int64)
         counts: list[int] = np.bincount(bins, minlength=scale.bins).tolist()
         return counts
 
-    def extent(self, field: str) -> tuple[float, float] | None:
-        if field not in self._extents:
-            self._extents[field] = _extent(self.columns.numbers(field))
-        return self._extents[field]
+    def extent(
+        self, field: str, exclude: frozenset[int] = frozenset()
+    ) -> tuple[float, float] | None:
+        if field not in self._extents or self._extents[field][0] != exclude:
+            numbers = np.delete(self.columns.numbers(field), list(exclude))
+            self._extents[field] = exclude, _extent(numbers)
+        return self._extents[field][1]
 
     def _rows_of(self, among: Among) -> NDArray[np.int64]:
         if among.rows is not None:

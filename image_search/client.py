@@ -7,6 +7,7 @@ The token goes to the address that was named, never in the clear, and nowhere el
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any, TypeVar
@@ -47,6 +48,12 @@ TIMEOUT = httpx2.Timeout(60, connect=10)
 MOST_BYTES = 256 * 1024 * 1024
 """No answer is longer; what goes on and on would fill the memory."""
 
+LONGEST_WAIT = 600
+"""Seconds within which all of an answer has to be here; what drips would keep us for ever."""
+
+MOST_OF_JSON = 32 * 1024 * 1024
+"""The same of what is parsed: as objects it takes twenty times the memory."""
+
 QUESTION_AT_FAULT = (400, 408, 413, 414, 415, 422)
 
 _TOKEN = re.compile(r"[!-~]+")
@@ -75,7 +82,11 @@ class Client:
             )
         self._has_token = bool(token)
         self._http = httpx2.Client(
-            headers={TOKEN_HEADER: token} if token else {},
+            headers={
+                # Not packed: a few bytes could become any number.
+                "Accept-Encoding": "identity",
+                **({TOKEN_HEADER: token} if token else {}),
+            },
             timeout=TIMEOUT,
             follow_redirects=False,  # they would take the token along
             trust_env=not is_here,  # what is on this machine needs no proxy
@@ -120,7 +131,7 @@ class Client:
             first = first or told
             more = self._made(list[Hit], told.get("hits"))
             hits += more
-            cursor = told.get("cursor") or ""
+            cursor = str(told.get("cursor") or "")
             if not (cursor and more):
                 break
         return self._results(first, hits[:k], asked)
@@ -164,10 +175,11 @@ class Client:
         try:
             groups = tuple(
                 tuple(
-                    Term(term["text"], term["weight"], term["picture"] is not None)
+                    Term(str(term["text"]), float(term["weight"]), term["picture"] is not None)
                     for term in group
                 )
                 for group in told["terms"]
+                if group
             )
             return Results(
                 query=tidy(told["query"]),
@@ -183,7 +195,7 @@ class Client:
                 where=tuple(str(one["where"]) for one in told["filters"]),
                 contains=asked.contains,
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise self._strange() from None
 
     def _json(
@@ -235,11 +247,17 @@ class Client:
         return data
 
     def _read(self, response: httpx2.Response) -> bytes:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise self._strange()
+        is_file = response.status_code == 200 and not _is_json(response)
+        most, end = (MOST_BYTES if is_file else MOST_OF_JSON), time.monotonic() + LONGEST_WAIT
         data = bytearray()
         for part in response.iter_bytes():
             data += part
-            if len(data) > MOST_BYTES:
+            if len(data) > most:
                 raise ServerError(f"{self.address} sends more than any answer has. {_RIGHT}")
+            if time.monotonic() > end:
+                raise ServerError(f"{self.address} did not answer in time. Try again in a while.")
         return bytes(data)
 
     def _refusal(self, response: httpx2.Response, data: bytes) -> ImageSearchError:
@@ -299,6 +317,10 @@ _RIGHT = "Is the address right?"
 
 def _question(asked: Question | str) -> Question:
     return question(asked) if isinstance(asked, str) else asked
+
+
+def _is_json(response: httpx2.Response) -> bool:
+    return bool(response.headers.get("content-type", "").startswith("application/json"))
 
 
 def _quoted(id: str) -> str:

@@ -15,6 +15,8 @@ from image_search.filters import Between, Condition, OneOf, Words, words_of
 
 RANGED = ("number", "date")
 MAX_CONDITIONS = 100
+MAX_WORDS = 50
+"""Of `contains`; a database looks for each by itself, and takes no statement of any length."""
 
 
 def conditions(
@@ -31,7 +33,7 @@ def conditions(
     values: dict[str, list[float | str]] = {}
     for one in where:
         if isinstance(one, str):
-            field, value = _split(one, fields)
+            field, value = _split(_whole(one), fields)
             if field.kind in RANGED:
                 ranges.append(_between(field, value))
             else:
@@ -43,6 +45,8 @@ def conditions(
         words = Words(worded(fields), contains)
         if not words_of(words):
             raise QueryError(f"“{contains}” has no word that could be found in a title.")
+        if (count := len(words_of(words))) > MAX_WORDS:
+            raise QueryError(f"Up to {MAX_WORDS} words can be looked for, not {count:,}.")
         if not words.fields:
             raise QueryError("The pictures of this collection have no texts to be filtered by.")
         made.append(words)
@@ -85,6 +89,11 @@ def _number(end: float | str | None) -> str:
     if end is None:
         return ""
     return end if isinstance(end, str) else f"{end:.15g}"
+
+
+def _whole(text: str) -> str:
+    """Text with ? in the place of half a character, as JSON may have it: no value has one."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _split(text: str, fields: Sequence[Field]) -> tuple[Field, str]:

@@ -78,10 +78,17 @@ class Facets:
     artifact_version: str
 
 
-def facet(catalogue: Catalogue, field: Field, among: Among, own: Sequence[Condition]) -> Facet:
-    """A field of some pictures, counted; `own` are the conditions on it."""
+def facet(
+    catalogue: Catalogue,
+    field: Field,
+    among: Among,
+    own: Sequence[Condition],
+    withdrawn: frozenset[int] = frozenset(),
+) -> Facet:
+    """A field of some pictures, counted; `own` are the conditions on it. Not even the scale of a
+    histogram tells of pictures that are withdrawn."""
     if field.kind in ("number", "date"):
-        return _histogram(catalogue, field, among, own)
+        return _histogram(catalogue, field, among, own, withdrawn)
     chosen = {str(v) for one in own if isinstance(one, OneOf) for v in one.values}
     counts = catalogue.values(field.name, among)
     for value in chosen:
@@ -94,8 +101,14 @@ def facet(catalogue: Catalogue, field: Field, among: Among, own: Sequence[Condit
     return Facet(field.name, field.kind, field.role, len(counts), choices)
 
 
-def _histogram(catalogue: Catalogue, field: Field, among: Among, own: Sequence[Condition]) -> Facet:
-    extent = catalogue.extent(field.name)
+def _histogram(
+    catalogue: Catalogue,
+    field: Field,
+    among: Among,
+    own: Sequence[Condition],
+    withdrawn: frozenset[int],
+) -> Facet:
+    extent = catalogue.extent(field.name, withdrawn)
     if extent is None:
         return Facet(field.name, field.kind, field.role, 0)
     scale = scale_of(*extent, whole=field.kind == "date" or field.role == "year")
@@ -117,7 +130,7 @@ def _histogram(catalogue: Catalogue, field: Field, among: Among, own: Sequence[C
 
 def scale_of(low: float, high: float, whole: bool) -> Scale:
     """Bins of a width that people count in, from a multiple of it on; `whole`: none below 1."""
-    least = (high - low) / BINS
+    least = high / BINS - low / BINS  # in this order nothing is beyond all numbers
     power = 10.0 ** math.floor(math.log10(least)) if least > 0 else 1.0
     widths = (step * power * ten for ten in (1, 10) for step in WIDTHS)
     for width in widths:

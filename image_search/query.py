@@ -20,6 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from itertools import product
 from math import prod
 
@@ -240,6 +241,7 @@ def _decimal(amount: float) -> str:
     return f"{Decimal(repr(amount)):f}".removesuffix(".0")
 
 
+@lru_cache(256)  # of a question with many alternatives the same are asked again and again
 def _is_plain(sign: str, number: str, text: str) -> bool:
     """Whether the words, typed as they are, are understood as one term; behind a sign too."""
     try:

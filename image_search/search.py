@@ -218,7 +218,7 @@ class Searcher:
             if field.kind in COUNTED:
                 others = tuple(one for one in sought.where if field.name not in fields_of(one))
                 own = [one for one in sought.where if one not in others]
-                found.append(facet(self.catalogue, field, among(others), own))
+                found.append(facet(self.catalogue, field, among(others), own, hidden))
         counted = self.catalogue.count(among(tuple(sought.where)))
         return Facets(
             pictures=counted,

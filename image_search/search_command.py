@@ -196,7 +196,8 @@ def _is_plain(results: "Results") -> bool:
 
 
 def _print_json(told: Any) -> None:
-    print(json.dumps(told, ensure_ascii=False, indent=2))
+    text = json.dumps(told, ensure_ascii=False, indent=2)
+    print("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def _rows(known: "Record") -> dict[str, str]:
@@ -235,9 +236,14 @@ def _histogram(facet: "Facet") -> list[str]:
     names = [_range(one, whole) for one in bins]
     wide = max(map(len, names))
     return [
-        f"  {one.count:8,}  {name:>{wide}}  {'█' * -(-one.count * BAR // highest)}".rstrip()
+        f"  {one.count:8,}  {name:>{wide}}  {'█' * _bar(one.count, highest)}".rstrip()
         for one, name in zip(bins, names, strict=True)
     ]
+
+
+def _bar(count: int, highest: int) -> int:
+    """How long a bar is; of a count, which a server that is no good may have below 0."""
+    return max(0, -(-count * BAR // highest)) if highest > 0 else 0
 
 
 def _range(one: "Bin", whole: bool) -> str:

@@ -66,6 +66,9 @@ _TOLD_BY: dict[Role, str] = {
 """Which column says, of every picture, what the field with a role says of some."""
 
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+_WITHIN = re.compile(r"([;\t\r\n]\s*)(?=[=+\-@＝＋－＠])(?![+-]?\d+([.,]\d+)*\s*(;|$))", re.ASCII)
+"""Where a spreadsheet that parts columns by semicolons or tabs would begin another cell: quotation
+marks do not keep it from that, unless they stand where it begins one itself."""
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*", re.ASCII)
 
 
@@ -75,7 +78,8 @@ def as_csv(results: Results, provenance: Provenance, address_of: Addresses = now
     Between `title` and `rights` stand the fields of the collection by their names. A field that is
     what the column of its name holds (the title called `title`) stands there once; another one
     that happens to be called so is `model (field)`. Lists are joined by "; ", what is unknown is
-    empty. Text that a spreadsheet would run as a formula begins with an apostrophe; numbers do not.
+    empty. Text that a spreadsheet would run as a formula begins with an apostrophe, also within a
+    cell, where one begins for spreadsheets that part them by semicolons; numbers do not.
     """
     fields = [field for field in provenance.fields if not _stands_already(field)]
     file = StringIO(newline="")
@@ -175,4 +179,5 @@ def _cell(value: Any) -> str | int | float:
         return value
     text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
     runs = _FORMULA.match(text) and not _NUMBER.fullmatch(text)
+    text = _WITHIN.sub(r"\1'", text)
     return f"'{text}" if runs else text

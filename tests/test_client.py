@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gzip
 import json
 import shutil
 import socket
@@ -394,7 +395,7 @@ def test_who_is_silent_or_breaks_off(canned: Canned, monkeypatch: pytest.MonkeyP
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with Client(address) as asks, pytest.raises(ServerError, match="did not answer in time"):
             asks.search("red")
-    canned.says(200, b"x" * 99, Content_Type="image/webp", Content_Encoding="gzip")
+    canned.says(200, b"x" * 99, Content_Type="image/webp", Transfer_Encoding="chunked")
     with Client(canned.address) as asks, pytest.raises(ServerError, match="broke off"):
         asks.thumbnail("x")
 
@@ -463,3 +464,81 @@ def test_every_field_of_results_is_told(searcher: Searcher, remote: Client) -> N
         return {f.name for f in dataclasses.fields(results) if getattr(results, f.name)}
 
     assert names(remote.search) == names(searcher.search)
+
+
+ANSWER = {
+    "query": "a", "hits": [], "cursor": None, "total": 9, "terms": [], "notices": [],
+    "no_match": False, "seconds": 0, "artifact_version": "v", "filters": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("coding", ["gzip", "gzip, gzip", "br"])
+def test_what_is_packed_is_not_unpacked(canned: Canned, coding: str) -> None:
+    packed = gzip.compress(gzip.compress(bytes(10_000_000)))
+    canned.says(200, packed, Content_Type="image/webp", Content_Encoding=coding)
+    with Client(canned.address) as asks, pytest.raises(ServerError, match="of this version"):
+        asks.thumbnail("x")
+
+
+def test_what_drips_is_cut_off(canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LONGEST_WAIT", -1)
+    with (
+        Client(canned.says(200, dict(ANSWER)).address) as asks,
+        pytest.raises(ServerError, match="did not answer in time"),
+    ):
+        asks.search("red")
+
+
+def test_what_is_parsed_is_bounded_more(canned: Canned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_OF_JSON", 100)
+    for status in (200, 400):
+        canned.says(status, {**ANSWER, "query": "x" * 1000})
+        with Client(canned.address) as asks, pytest.raises(ServerError, match="more than any"):
+            asks.search("red")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"total": float("inf")},
+        {"terms": [[{"text": "a", "weight": "x", "picture": None}]]},
+        {"terms": [[{"text": "a", "weight": None, "picture": None}]]},
+    ],
+)
+def test_numbers_that_are_none(canned: Canned, changed: dict[str, Any]) -> None:
+    body = json.dumps({**ANSWER, **changed}).replace("Infinity", "1e999").encode()
+    canned.says(200, body, Content_Type="application/json")
+    with Client(canned.address) as asks, pytest.raises(ServerError, match="of this version"):
+        asks.search("red")
+
+
+def test_terms_that_are_none_can_be_printed(canned: Canned) -> None:
+    terms = [[], [{"text": ["x"], "weight": 2, "picture": 1}]]
+    with Client(canned.says(200, {**ANSWER, "terms": terms}).address) as asks:
+        assert "like:" in asks.search("red").to_dict()["understood"]
+
+
+def test_no_bar_is_longer_than_the_longest(canned: Canned) -> None:
+    bins = [{"low": 0, "high": 1, "count": -1}, {"low": 1, "high": 2, "count": -(10**12)}]
+    facet = {
+        "field": "x", "kind": "number", "role": None, "different": 2, "choices": [], "bins": bins,
+        "unknown": 0, "low": None, "high": None,
+    }  # fmt: skip
+    told = {"pictures": 1, "nearest": False, "facets": [facet], "artifact_version": "v"}
+    canned.says(200, told)
+    ran = run("facets", "--server", canned.address)
+    assert ran.returncode == 0
+    assert "█" not in ran.stdout
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(canned: Canned) -> None:
+    odd = "\x1b[2J\x7f\x9b31m\u202e\u2028ü"
+    hit = {
+        "id": odd, "title": odd, "credit": "", "width": 1, "height": 1, "metadata": {odd: odd},
+        "rank": 1, "score": 0.5,
+    }  # fmt: skip
+    canned.says(200, {**ANSWER, "hits": [hit]})
+    ran = run("search", "red", "--json", "--server", canned.address)
+    assert json.loads(ran.stdout)["hits"][0]["metadata"] == {odd: odd}
+    assert all(c.isprintable() or c == "\n" for c in ran.stdout)
+    assert "ü" in ran.stdout

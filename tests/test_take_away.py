@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -94,7 +95,8 @@ FORMULAS = [
 
 
 @pytest.mark.parametrize(
-    "text", [*HARMLESS, *(text for text in found.HOSTILE if text[0] not in "@=")]
+    "text",
+    [*HARMLESS, *(text for text in found.HOSTILE if text[0] not in "@=" and "\n@" not in text)],
 )
 def test_a_cell_is_read_back_as_it_was(text: str) -> None:
     told = found.hit(title=text, artist=[text], made=text, credit_line=text, rights=text)
@@ -112,8 +114,10 @@ def test_no_cell_is_a_formula(text: str) -> None:
     changes = {"collection": text, "model": text, "dataset": text, "fields": fields}
     data = as_csv(found.results(hit, query=text), found.provenance(**changes), lambda id: id)
     [row] = table(data)
-    assert row[f"'{text}"] == row["id"] == row["title"] == row["query"] == f"'{text}"
-    assert row["artist"] == f"'{text}; x"
+    # a tab or a line's end begins another cell for some
+    cell = "'" + re.sub(r"^([\t\r\n])", r"\1'", text)
+    assert row[cell] == row["id"] == row["title"] == row["query"] == cell
+    assert row["artist"] == f"{cell}; x"
     for name, cell in row.items():
         assert name.lstrip()[:1] not in {*"=+-@＝"}, name
         assert cell.lstrip()[:1] not in {*"=+-@＝"}, name

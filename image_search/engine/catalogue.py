@@ -39,7 +39,7 @@ class EngineCatalogue:
         self._lists = {name for name, (_, type) in fields.items() if type.startswith("Array")}
         self._names = list(fields)
         self._fields = fields
-        self._extents: dict[str, tuple[float, float] | None] = {}
+        self._extents: dict[str, tuple[frozenset[int], tuple[float, float] | None]] = {}
         columns = [quoted(column) for column, _ in fields.values()]
         self._selected = ", ".join([ROW, "id", WIDTH, HEIGHT, *columns])
         self._remembered: OrderedDict[str, int] = OrderedDict()
@@ -104,21 +104,22 @@ class EngineCatalogue:
                 counts[int(at)] = int(count)
         return counts
 
-    def extent(self, field: str) -> tuple[float, float] | None:
-        if field not in self._extents:
-            number = self._number(field)
-            known = int(self._ask(f"count({number})", Among())[0][0])
+    def extent(
+        self, field: str, exclude: frozenset[int] = frozenset()
+    ) -> tuple[float, float] | None:
+        if field not in self._extents or self._extents[field][0] != exclude:
+            number, among = self._number(field), Among(exclude=exclude)
+            known = int(self._ask(f"count({number})", among)[0][0])
             ends = None
             if known:
                 beyond = known // BEYOND
-                sql = f"SELECT {number} AS n FROM {self._table} WHERE isNotNull(n) ORDER BY n"
-                low, high = (
-                    self._connection.rows(f"{sql} LIMIT 1 OFFSET {place}")[0][0]
+                low, high = (  # what is not known comes last
+                    self._ask(f"{number} AS n", among, f"ORDER BY n LIMIT 1 OFFSET {place}")[0][0]
                     for place in (beyond, known - 1 - beyond)
                 )
                 ends = float(low), float(high)
-            self._extents[field] = ends
-        return self._extents[field]
+            self._extents[field] = exclude, ends
+        return self._extents[field][1]
 
     def _number(self, field: str) -> str:
         name, type = self._field(field)

@@ -25,7 +25,8 @@ is there. Words never come as near as pictures do, so compare numbers of one que
 question finds pictures, also where there is nothing to find. If even the nearest lies unusually far
 off, a line says so; it does not notice every miss.</p>
 <p><strong>What it cannot do.</strong> It does not know names and dates, cannot read handwriting,
-counts badly and does not understand “not” (a minus takes away: “a harbour -boats”). It has learnt prejudices from its training pictures,
+counts badly and does not understand “not” (a minus takes away: “a harbour -boats”). It has learnt
+prejudices from its training pictures,
 and old pictures add theirs: do not take what comes first for what is typical, or true.</p>
 """
 
