@@ -4,6 +4,8 @@
 import { element } from "./element.js";
 import { NOTHING } from "./question.js";
 
+const TOUCH = matchMedia("(hover: none)");
+
 export class Chips {
   /** `on` has the functions ask(question) and record(id). */
   constructor(list, on) {
@@ -15,13 +17,19 @@ export class Chips {
   /** Show a question; `found` is what was answered, if it is known yet. */
   show(question, found) {
     this.question = question;
+    // Until the answer is there, what is known of the one before stays: nothing jumps.
+    if (found) this.found = { ...found, text: question.text, contains: question.contains };
+    const { terms = [], filters = [], text, contains } = this.found ?? {};
     if (this.preview) URL.revokeObjectURL(this.preview);
     this.preview = question.file ? URL.createObjectURL(question.file) : null;
     const parts = [
-      ...this.#words(found?.terms ?? []),
+      ...this.#words(text === question.text ? terms : []),
       ...this.#pictures(question, "like", "more like"),
       ...this.#pictures(question, "unlike", "less like"),
-      ...this.#filters(found?.filters ?? [], found ? question.contains.trim() : ""),
+      ...this.#filters(
+        filters.filter(({ where }) => question.where.includes(where)),
+        contains === question.contains ? contains.trim() : "",
+      ),
     ];
     if (question.file) parts.unshift(this.#file(question.file));
     if (parts.length > 1) parts.push(this.#all());
@@ -61,7 +69,7 @@ export class Chips {
 
   #filters(filters, contains) {
     const chips = filters.map(({ where, said }) => {
-      const left = filters.filter((one) => one.where !== where).map((one) => one.where);
+      const left = this.question.where.filter((one) => one !== where);
       return this.#chip("", words(said), said, { ...this.question, where: left });
     });
     if (contains) {
@@ -94,7 +102,8 @@ export class Chips {
 
   #ask(question) {
     this.on.ask(question);
-    document.getElementById("words").focus(); // the chip is gone, and the focus with it
+    // The chip is gone, and the focus with it; in the field it would call up a phone's keyboard.
+    document.getElementById(TOUCH.matches ? "status" : "words").focus({ preventScroll: true });
   }
 }
 

@@ -7,7 +7,7 @@ import * as questions from "./question.js";
 const FIRST = 6; // values of a field that are shown at first
 
 export class Filters {
-  /** `on` has the functions ask(question) and trouble(text). */
+  /** `on` has the functions ask(question), wanted(), what is asked by now, and trouble(text). */
   constructor(root, on) {
     this.on = on;
     this.button = root.querySelector("#filter");
@@ -35,12 +35,18 @@ export class Filters {
       if (asking.signal.aborted) return;
       const here = document.activeElement?.dataset.key;
       this.place.replaceChildren(...this.#parts(told, about));
-      if (here) this.place.querySelector(`[data-key="${CSS.escape(here)}"]`)?.focus();
+      if (here) this.#focus(here);
     } catch (error) {
       if (!asking.signal.aborted) this.on.trouble(questions.told(error));
     } finally {
       if (this.asking === asking) this.place.ariaBusy = null;
     }
+  }
+
+  /** Where the focus was; if that is not there any more, at the beginning. */
+  #focus(key) {
+    const same = this.place.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    (same ?? this.place.querySelector("input"))?.focus();
   }
 
   #toggle() {
@@ -64,8 +70,17 @@ export class Filters {
   }
 
   #where(field, values) {
-    const others = this.question.where.filter((one) => !one.startsWith(`${field}:`));
-    this.on.ask({ ...this.question, where: [...others, ...values.map((v) => `${field}:${v}`)] });
+    const wanted = this.on.wanted();
+    const others = wanted.where.filter((one) => !one.startsWith(`${field}:`));
+    this.on.ask({ ...wanted, where: [...others, ...values.map((v) => `${field}:${v}`)] });
+  }
+
+  /** Choose a value, or not any more, besides those of the field that are chosen by now. */
+  #choose(field, value, is) {
+    const of = `${field}:`;
+    const now = this.on.wanted().where.filter((one) => one.startsWith(of) && one !== of + value);
+    const values = now.map((one) => one.slice(of.length));
+    this.#where(field, is ? [...values, value] : values);
   }
 
   /** Bars of a common width; a part of them is chosen by drawing over it, or by two numbers. */
@@ -92,7 +107,10 @@ export class Filters {
     to.dataset.key = `${field} to`;
     const apply = () => {
       const [a, b] = [from.value.trim(), to.value.trim()];
-      this.#where(field, a || b ? [`${a}..${b}`] : []);
+      const wrong = [a, b].find((end) => end && !Number.isFinite(Number(end)));
+      if (wrong) return this.on.trouble(`“${wrong}” is no number. Write figures only: 1850, for example.`);
+      const ends = a && b && Number(a) > Number(b) ? [b, a] : [a, b];
+      this.#where(field, a || b ? [ends.join("..")] : []);
     };
     for (const input of [from, to]) input.addEventListener("change", apply);
     brush(histogram, (first, last) => {
@@ -108,12 +126,11 @@ export class Filters {
   #values({ field, choices, different }) {
     const all = this.wide.has(field);
     const shown = choices.filter(({ chosen }, place) => all || chosen || place < FIRST);
-    const chosen = choices.filter((choice) => choice.chosen).map(({ value }) => value);
     const lines = shown.map(({ value, count, chosen: is }) => {
       const box = element("input", { type: "checkbox", checked: is });
       box.dataset.key = `${field}:${value}`;
       box.addEventListener("change", () =>
-        this.#where(field, box.checked ? [...chosen, value] : chosen.filter((v) => v !== value)),
+        this.#choose(field, value, box.checked),
       );
       const label = element("label", {}, box, element("bdi", {}, value));
       return element("li", {}, label, element("span", {}, count.toLocaleString("en")));
@@ -143,7 +160,7 @@ export class Filters {
     input.dataset.key = "contains";
     input.ariaLabel = label;
     input.addEventListener("change", () =>
-      this.on.ask({ ...this.question, contains: input.value }),
+      this.on.ask({ ...this.on.wanted(), contains: input.value }),
     );
     return [group(label, "words", input)];
   }

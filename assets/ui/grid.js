@@ -136,6 +136,8 @@ export class Grid {
 
   #click(event) {
     const choice = event.target.closest("button");
+    // Of a double click the second one would meet whatever picture has come there by then.
+    if (choice && event.detail > 1) return;
     if (choice) return this.onChoose(this.#indexOf(choice), choice.dataset.how);
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -206,7 +208,7 @@ const CHOICES = { like: ["+", "More like"], unlike: ["−", "Less like"], select
 /** What can be done with a picture without opening it. */
 function choices({ title }) {
   const buttons = Object.entries(CHOICES).map(([how, [sign, label]]) => {
-    const tip = how === "select" ? label : `${label} this`;
+    const tip = how === "select" ? "Select, to take away" : `${label} this`;
     const made = element("button", { type: "button", tabIndex: -1, title: tip }, sign);
     made.ariaLabel = `${label} “${title}”`;
     made.dataset.how = how;

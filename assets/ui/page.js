@@ -15,7 +15,8 @@ import { Withdrawn } from "./withdrawal.js";
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
 const NEARNESS = matchMedia("(hover: hover)").matches
-  ? "Point at a picture for its nearness: 1 at most, not a percentage."
+  ? "Point at a picture for its nearness: 1 at most, not a percentage. " +
+    "There + finds more like it, − less, and ✓ selects it, to take away."
   : "The number is nearness: 1 at most, not a percentage.";
 const LISTED = "In the order of the collection. Ask for something to have the nearest first.";
 const SEARCHING = "Searching …";
@@ -36,6 +37,7 @@ class Page {
     this.shown = null; // these pictures, their cursor, what was said of them
     this.kept = new Map();
     this.search = null; // what stops the search that is under way
+    this.wanted = null; // what it asks: what is clicked meanwhile is added to this
     this.field = new Field(root, {
       ask: (question) => this.ask(question),
       trouble: (text) => this.#trouble(text),
@@ -47,6 +49,7 @@ class Page {
     });
     this.filters = new Filters(root, {
       ask: (question) => this.ask(question),
+      wanted: () => this.wanted ?? this.question,
       trouble: (text) => this.#trouble(text),
     });
     this.carry = new Carry(root, {
@@ -67,7 +70,7 @@ class Page {
     this.panel = new Panel(this.part("panel"), {
       close: () => this.#close(),
       step: (by) => this.#step(by),
-      like: (picture, how) => this.#choose(picture, how, { move: true }),
+      like: (picture, how) => this.#choose(picture, how),
       select: (picture) => this.#choose(picture, "select"),
       link: (picture) => this.#linkTo(picture),
       withdrawn: (ids, how) => this.#withdrawn(ids, how),
@@ -93,7 +96,9 @@ class Page {
   /** Ask a new question. If it is answered, it becomes a place to come back to. */
   async ask(question, { move = false } = {}) {
     this.#showQuestion(question);
+    this.wanted = question;
     const found = await this.#find(question);
+    if (this.wanted === question) this.wanted = null;
     if (!found) return;
     const address = questions.toAddress(question);
     const again = this.shown && questions.keyOf(question) === questions.keyOf(this.question);
@@ -111,6 +116,7 @@ class Page {
   async restore() {
     const { lost, ...question } = questions.fromHistory(location.search, history.state);
     this.search?.abort(); // of a question that is not asked any more
+    this.wanted = null;
     if (!this.shown || questions.keyOf(question) !== questions.keyOf(this.question)) {
       // Not the very first time, if nothing is asked: somebody may be typing already.
       if (this.shown || !questions.isEmpty(question)) this.#showQuestion(question);
@@ -193,9 +199,10 @@ class Page {
   }
 
   /** More or less like a picture, together with what is asked already; or select it. */
-  #choose({ id }, how, options) {
+  #choose({ id }, how) {
     if (how === "select") return this.carry.choose(id);
-    return this.ask(questions.liking(this.question, id, how), options);
+    // The button goes with the pictures, and the focus would go with it.
+    return this.ask(questions.liking(this.wanted ?? this.question, id, how), { move: true });
   }
 
   #showChosen() {
@@ -237,6 +244,7 @@ class Page {
   #open(id, fromRow = false) {
     this.fromRow = fromRow;
     this.search?.abort(); // going back or forward, not yet there
+    this.wanted = null;
     const address = questions.toAddress(this.question, id);
     if (this.panel.isOpen) history.replaceState(history.state, "", address);
     else history.pushState({ ...history.state, opened: true }, "", address);
@@ -357,12 +365,12 @@ class Page {
   }
 
   #showSummary() {
-    const { notices, query } = this.shown;
+    const { notices, query, pictures } = this.shown;
     const said = query === undefined ? ["From all over the collection"] : this.#asked();
     const heading = element("h2", {}, ...said);
     const listed = !questions.isAsked(this.question);
     this.part("explained").textContent =
-      query === undefined ? INVITATION : listed ? LISTED : NEARNESS;
+      query === undefined ? INVITATION : !pictures.length ? "" : listed ? LISTED : NEARNESS;
     this.part("status").replaceChildren(heading, ...(notices ?? []).map(paragraph));
     document.title = query === undefined ? this.title : `${heading.textContent} · ${this.title}`;
   }
@@ -427,7 +435,7 @@ class Page {
 /** Several things with “and” between; of many only how many. */
 const listed = (things) =>
   things.length > MOST_NAMED
-    ? [`${things.length} pictures`]
+    ? [`${things.length} others`]
     : things.flatMap((thing, place) => (place ? [" and ", thing] : [thing]));
 
 const paragraph = (text) => element("p", {}, text);

@@ -70,6 +70,7 @@ def test_a_cat_or_a_dog_shows_both(page: Page, demo: Searcher) -> None:
     page.get_by_role("button", name="Search without An illustration of a dog").click()
     expect(field(page)).to_have_value("An illustration of a cat")
     expect(chips(page)).to_have_count(0)
+    expect(status(page)).to_have_text("Nearest to “An illustration of a cat”")
     assert ids(page)[:60] == first(demo, "An illustration of a cat")
 
 
