@@ -3,6 +3,7 @@
 Knows nothing of Gradio, of HTTP and of the command line; they are thin layers over it.
 """
 
+import re
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from image_search.settings import settings
 if TYPE_CHECKING:
     from image_search.engine.engine import Engine
     from image_search.engine.questions import Count, Questions
+
+_NEGATION = re.compile(r"\b(?:not|without|except)\b", re.IGNORECASE)
 
 REMEMBERED = 64
 """Texts whose vectors are remembered: the facets of a question and its next page are asked with
@@ -265,6 +268,11 @@ class Searcher:
                 known[term] = self.index.vector(named[term.text])
                 continue
             read, known[term] = self._encoded(term.text)
+            if negation := _NEGATION.search(read):
+                notices.append(
+                    f"The model does not understand “{negation[0]}”. To have less of something, "
+                    "put a minus before it: cats -dogs."
+                )
             if read != term.text:
                 notices.append(f"That is more than the model can read. It searched for: “{read}”.")
         picture: list[tuple[float, Vectors]] = []

@@ -207,6 +207,14 @@ def test_only_a_plain_question_can_be_near_to_nothing(
     assert not is_far("red", offset=1)
 
 
+@pytest.mark.parametrize("text", ["red without blue", "Not red", "green except yellow"])
+def test_who_says_not_is_told_of_the_minus(searcher: Searcher, text: str) -> None:
+    notice = searcher.search(text).notices[0]
+    assert notice.startswith("The model does not understand “")
+    assert notice.endswith("put a minus before it: cats -dogs.")
+    assert not searcher.search("red -blue knot").notices
+
+
 # Filters
 
 

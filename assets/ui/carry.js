@@ -43,7 +43,7 @@ export class Carry {
 
   #show() {
     const count = this.chosen.size;
-    this.button.textContent = count ? `Take away (${count})` : "Take away";
+    this.button.textContent = count ? `Save or cite (${count})` : "Save or cite";
     if (this.place.hidden) return;
     const shown = this.found.pictures.length;
     const what = count ? `the ${plural(count, "picture")} you selected` : `the ${plural(shown, "picture")} shown`;

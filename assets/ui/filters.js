@@ -85,10 +85,11 @@ export class Filters {
 
   /** Bars of a common width; a part of them is chosen by drawing over it, or by two numbers. */
   #timeline({ field, bins, low, high, unknown }) {
-    const most = Math.max(1, ...bins.map(({ count }) => count));
+    // By the square root: beside one year with most of the pictures, the others would be lines.
+    const most = Math.max(1, ...bins.map(({ count }) => Math.sqrt(count)));
     const bars = bins.map((bin, place) => {
       const bar = element("i", { title: `${rangeOf(bin, place, bins)}: ${bin.count}` }, element("b"));
-      bar.firstChild.style.height = `${bin.count ? Math.max(3, (100 * bin.count) / most) : 0}%`;
+      bar.firstChild.style.height = `${bin.count ? Math.max(3, (100 * Math.sqrt(bin.count)) / most) : 0}%`;
       bar.classList.toggle("out", !overlaps(bin, place, bins.length, low, high));
       return bar;
     });

@@ -208,7 +208,7 @@ const CHOICES = { like: ["+", "More like"], unlike: ["−", "Less like"], select
 /** What can be done with a picture without opening it. */
 function choices({ title }) {
   const buttons = Object.entries(CHOICES).map(([how, [sign, label]]) => {
-    const tip = how === "select" ? "Select, to take away" : `${label} this`;
+    const tip = how === "select" ? "Select, to save or cite" : `${label} this`;
     const made = element("button", { type: "button", tabIndex: -1, title: tip }, sign);
     made.ariaLabel = `${label} “${title}”`;
     made.dataset.how = how;

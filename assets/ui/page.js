@@ -99,6 +99,7 @@ class Page {
     this.wanted = question;
     const found = await this.#find(question);
     if (this.wanted === question) this.wanted = null;
+    if (found === null) this.filters.show(this.question); // no tick at what does not count
     if (!found) return;
     const address = questions.toAddress(question);
     const again = this.shown && questions.keyOf(question) === questions.keyOf(this.question);

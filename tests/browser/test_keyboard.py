@@ -94,7 +94,7 @@ def test_more_like_this_with_the_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(status(page)).to_contain_text("Pictures like “")
     expect(status(page)).to_be_focused()
-    for button in ("Filters", "Take away"):
+    for button in ("Filters", "Save or cite"):
         page.keyboard.press("Tab")
         assert focused(page) == button
     page.keyboard.press("Tab")

@@ -54,7 +54,7 @@ def test_nothing_but_plain_search_is_seen_at_first(page: Page) -> None:
     expect(chips(page)).to_have_count(0)
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("#carry")).to_be_hidden()
-    expect(page.get_by_role("button", name="Take away")).to_be_hidden()
+    expect(page.get_by_role("button", name="Save or cite")).to_be_hidden()
     ask(page, "a guitar")
     expect(chips(page)).to_have_count(0)  # the words stand in the field
 

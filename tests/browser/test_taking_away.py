@@ -18,7 +18,7 @@ from image_search.search import Searcher
 
 
 def take_away(page: Page) -> Locator:
-    page.get_by_role("button", name=re.compile("^Take away")).click()
+    page.get_by_role("button", name=re.compile("^Save or cite")).click()
     return page.locator("#carry")
 
 
@@ -77,7 +77,7 @@ def test_selected_pictures_alone_are_taken_away(
             cell = page.locator("#grid li").nth(place)
             cell.hover()
             cell.get_by_role("button", name=re.compile("^Select")).click()
-        expect(page.get_by_role("button", name="Take away (2)")).to_be_visible()
+        expect(page.get_by_role("button", name="Save or cite (2)")).to_be_visible()
         opened(page, 1)
         chosen = panel(page).get_by_role("button", name="Selected")
         expect(chosen).to_have_attribute("aria-pressed", "true")
@@ -91,7 +91,7 @@ def test_selected_pictures_alone_are_taken_away(
         page.locator("#grid li").first.hover()
         page.locator("#grid [data-how=select]").first.click()
         ask(page, "a house")  # other pictures: what was selected is not any more
-        expect(page.get_by_role("button", name="Take away", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Save or cite", exact=True)).to_be_visible()
 
 
 def test_a_picture_is_selected_on_a_phone(open_page: Callable[..., Any], address: str) -> None:
@@ -101,7 +101,7 @@ def test_a_picture_is_selected_on_a_phone(open_page: Callable[..., Any], address
         opened(page, 0)
         panel(page).get_by_role("button", name="Select").click()
         panel(page).get_by_role("button", name="Close").click()
-        expect(page.get_by_role("button", name="Take away (1)")).to_be_visible()
+        expect(page.get_by_role("button", name="Save or cite (1)")).to_be_visible()
 
 
 @pytest.mark.parametrize("view", ["wide"])
