@@ -16,7 +16,7 @@ const KEPT = 20; // questions whose pictures stay in memory, for back and forwar
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
 const NEARNESS = matchMedia("(hover: hover)").matches
   ? "Point at a picture for its nearness: 1 at most, not a percentage. " +
-    "There + finds more like it, − less, and ✓ selects it, to take away."
+    "There + finds more like it, − less, and ✓ selects it, to save or cite."
   : "The number is nearness: 1 at most, not a percentage.";
 const LISTED = "In the order of the collection. Ask for something to have the nearest first.";
 const SEARCHING = "Searching …";

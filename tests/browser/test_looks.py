@@ -56,7 +56,41 @@ def about(page: Page) -> None:
     expect(page.locator("#about")).to_be_visible()
 
 
-STATES = [first, found, why, picture, like, nothing_close, refused, dragging, about]
+def combined(page: Page) -> None:
+    ask(page, "2:a statue of Buddha -gold +a temple")
+    expect(page.locator("#chips bdi")).to_have_count(3)
+
+
+def filtering(page: Page) -> None:
+    ask(page, "a vase")
+    page.get_by_role("button", name="Filters").click()
+    expect(page.locator("#filters fieldset").first).to_be_visible()
+    page.locator("#filters").get_by_label("National Museum of Korea").check()
+    expect(page.locator("#chips bdi")).to_have_count(1)
+    expect(page.locator("#filters")).not_to_have_attribute("aria-busy", "true")
+
+
+def citing(page: Page) -> None:
+    ask(page, "a vase")
+    page.get_by_role("button", name="Save or cite").click()
+    page.get_by_role("button", name="Cite this search").click()
+    expect(page.locator("#carry pre")).to_have_count(2)
+
+
+STATES = [
+    first,
+    found,
+    why,
+    picture,
+    like,
+    combined,
+    filtering,
+    citing,
+    nothing_close,
+    refused,
+    dragging,
+    about,
+]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -84,7 +118,7 @@ def test_the_page_fits_its_window(
 ) -> None:
     size = {"width": width, "height": 800}
     with open_page(address, viewport=size, color_scheme=scheme) as page:
-        for state in (first, found, why, picture, about):
+        for state in (first, found, why, combined, filtering, citing, picture, about):
             if panel(page).is_visible():
                 page.get_by_role("button", name="Close").click()
                 expect(panel(page)).to_be_hidden()
