@@ -82,6 +82,11 @@ def fields_of(condition: Condition) -> tuple[str, ...]:
     return condition.fields if isinstance(condition, Words) else (condition.field,)
 
 
+def is_on(condition: Condition, field: str) -> bool:
+    """Whether values of this very field are chosen by a condition: words may be of several."""
+    return not isinstance(condition, Words) and condition.field == field
+
+
 def _with_words(condition: Words, table: pa.Table) -> NDArray[np.bool_]:
     texts = [text_of(table.column(field).combine_chunks()) for field in condition.fields]
     kept = np.ones(table.num_rows, np.bool_)

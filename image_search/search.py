@@ -21,7 +21,7 @@ from image_search.encoder import Encoder, Vectors
 from image_search.errors import NotFoundError, QueryError
 from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
-from image_search.filters import Condition, fields_of
+from image_search.filters import Condition, is_on
 from image_search.index.protocol import Index
 from image_search.query import Term
 from image_search.question import MAX_RESULTS as MAX_RESULTS
@@ -219,8 +219,8 @@ class Searcher:
         found = []
         for field in self.artifact.manifest.fields:
             if field.kind in COUNTED:
-                others = tuple(one for one in sought.where if field.name not in fields_of(one))
-                own = [one for one in sought.where if one not in others]
+                own = [one for one in sought.where if is_on(one, field.name)]
+                others = tuple(one for one in sought.where if one not in own)
                 found.append(facet(self.catalogue, field, among(others), own, hidden))
         counted = self.catalogue.count(among(tuple(sought.where)))
         return Facets(

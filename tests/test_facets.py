@@ -126,6 +126,9 @@ def test_words_are_no_own_condition_of_a_field(searcher: Searcher) -> None:
     """They are looked for in titles as well, so that keywords are counted among what has them."""
     facets = searcher.facets(question(None, contains="sea"))
     assert facets.pictures == 1
+    both = {one.field: one for one in searcher.facets(question(None, contains="f")).facets}
+    counted = {choice.value: choice.count for choice in both["keywords"].choices}
+    assert counted == {"fire": 1, "blood": 1, "fruit": 1, "food": 1}
 
 
 # One contract, two catalogues

@@ -84,7 +84,7 @@ export class Filters {
   }
 
   /** Bars of a common width; a part of them is chosen by drawing over it, or by two numbers. */
-  #timeline({ field, bins, low, high, unknown }) {
+  #timeline({ field, kind, bins, low, high, unknown }) {
     // By the square root: beside one year with most of the pictures, the others would be lines.
     const most = Math.max(1, ...bins.map(({ count }) => Math.sqrt(count)));
     const bars = bins.map((bin, place) => {
@@ -108,7 +108,8 @@ export class Filters {
     to.dataset.key = `${field} to`;
     const apply = () => {
       const [a, b] = [from.value.trim(), to.value.trim()];
-      const wrong = [a, b].find((end) => end && !Number.isFinite(Number(end)));
+      const isWrong = (end) => end && kind === "number" && !Number.isFinite(Number(end));
+      const wrong = [a, b].find(isWrong);
       if (wrong) return this.on.trouble(`“${wrong}” is no number. Write figures only: 1850, for example.`);
       const ends = a && b && Number(a) > Number(b) ? [b, a] : [a, b];
       this.#where(field, a || b ? [ends.join("..")] : []);
