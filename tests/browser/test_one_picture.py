@@ -108,7 +108,7 @@ def test_more_like_this(page: Page, demo: Searcher) -> None:
     expect(status(page)).not_to_contain_text("a guitar")
     assert ids(page)[:60] == [hit.id for hit in demo.search(like=[id], k=60)]
     expect(page.locator("#chips img")).to_have_attribute("alt", f"Like {demo.record(id).title}")
-    assert page.evaluate("scrollY") == 0
+    expect(field(page)).to_be_in_viewport()
 
 
 def test_the_ones_before_and_after_are_a_step_away(page: Page) -> None:

@@ -41,7 +41,7 @@ def found(page: Page) -> list[str]:
 def test_a_shrunk_grey_copy_finds_its_original_first(page: Page, copy: Path, original: str) -> None:
     choose(page, copy)
     assert found(page)[0] == original
-    chip = page.get_by_role("list", name="Pictures that are searched with").get_by_role("img")
+    chip = page.get_by_role("list", name="What is searched for").get_by_role("img")
     expect(chip).to_have_attribute("alt", "copy.jpg")
     assert chip.evaluate("chip => chip.naturalWidth") > 0
 
