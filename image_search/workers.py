@@ -24,6 +24,9 @@ from image_search.collection import Entry, Reader, Reject
 from image_search.errors import PictureError
 from image_search.prepare import Prepared, Preparer
 
+warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+# Nothing is amiss: work came at the moment when an idle process ended, and another is begun.
+
 CHUNK, CHUNK_BYTES = 16, 16_000_000
 """Pictures that a worker gets at a time, and their bytes, where they are read for it."""
 

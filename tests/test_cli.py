@@ -199,7 +199,7 @@ def test_a_question_in_signs_is_said_as_it_was_understood(built: Path) -> None:
         return run("search", *arguments, "-a", str(built), "--k", "1").stdout.splitlines()[0]
 
     assert first("red +2:green -blue") == "Understood: red +2:green -blue"
-    assert first("a red or a blue thing") == "Understood: a red OR a blue thing"
+    assert first("a red or a blue thing") == "Understood: a red thing OR a blue thing"
     assert first("red", "--unlike", "cold/blue.png") == "  1   0.989  warm/red.png  A red thing"
     done = run("search", "-a", built, "--k", "1", "--", "-red")
     assert done.stdout.startswith("Understood: -red\n"), done.stderr

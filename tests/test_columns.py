@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from image_search.catalogue import Among, Scale, TableCatalogue
+from image_search.catalogue import BEYOND, Among, Scale, TableCatalogue
 from image_search.columns import REMEMBERED, Columns
 from image_search.filters import Between, Condition, Filter, OneOf, Words, matching
 
@@ -197,7 +197,7 @@ def test_nearly_all_lie_within_the_extent(rows: int) -> None:
     numbers = [n * 1.5 for n in range(rows)]
     random.Random(0).shuffle(numbers)
     column = pa.array([*numbers, None], pa.float64())
-    beyond = rows // 200
+    beyond = rows // BEYOND
     found = catalogue_of(pa.table({"n": column})).extent("n")
     assert found == (sorted(numbers)[beyond], sorted(numbers)[-1 - beyond])
 

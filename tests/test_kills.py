@@ -65,11 +65,12 @@ class Site:
 
     def kill_once(self, chance: random.Random) -> bool:
         """Begin to build, and kill at a random moment of the work; whether it was at work."""
+        parts = self.out.with_name("out.partial") / "parts"
+        former = set(parts.glob("*.tmp"))  # of the kill before
         with subprocess.Popen(
             self.command(self.out, 0.004), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            parts = self.out.with_name("out.partial") / "parts"
-            while process.poll() is None and not list(parts.glob("*.tmp")):
+            while process.poll() is None and not set(parts.glob("*.tmp")) - former:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 6))
             running = process.poll() is None
