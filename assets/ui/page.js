@@ -447,6 +447,7 @@ const quoted = (text) => element("bdi", {}, `“${text.trim()}”`);
 /** Say who is signed in, where people sign in. */
 async function showYou() {
   const { name, role } = await questions.you().catch(() => ({ name: "" }));
+  document.documentElement.dataset.role = role ?? ""; // style.css shows tabs to those who may
   const line = document.getElementById("you");
   if (!line || !name) return;
   line.querySelector("strong").textContent = name;
