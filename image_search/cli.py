@@ -20,6 +20,7 @@ import typer
 
 import image_search
 from image_search import operator_commands, search_command
+from image_search.bias.command import bias
 from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.engine.command import engine
@@ -277,6 +278,7 @@ def _demo_user() -> str:
     return line("demo", password, Role.CURATOR)
 
 
+app.command()(bias)
 app.command()(deploy)
 app.add_typer(engine, name="engine", no_args_is_help=True)
 app.add_typer(table, name="table", no_args_is_help=True)

@@ -6,7 +6,7 @@ The sheet ends with how to cite the search, so that it can be traced when it lie
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +27,8 @@ CELL = 256
 """Side of a cell, in pixels: a thumbnail's longest side."""
 GAP = 24
 MARGIN = 32
+SMALL = 128
+"""Side of a cell where lists stand below one another."""
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "Arial.ttf", "arial.ttf")
 """What Linux, macOS and Windows have, the first one that is there."""
 INK = "#111111"
@@ -114,6 +116,45 @@ def sheet(
     return page
 
 
+def side_by_side(
+    title: str, lists: Sequence[tuple[str, Sequence[Hit]]], thumbnail: Callable[[str], bytes]
+) -> Image.Image:
+    """Several lists on one sheet, a row each under what it was asked with, to be compared.
+
+    As many columns as the longest list has pictures; each has its title and credit under it.
+    """
+    columns = max(1, *(len(hits) for _, hits in lists))
+    width = columns * SMALL + (columns - 1) * MARGIN // 2 + 2 * MARGIN
+    wide = width - 2 * MARGIN
+    head = _block([(title, 24, 2, INK)], wide)
+    rows = []
+    for asked, hits in lists:
+        label = _block([(asked, 16, 1, INK), ("" if hits else "No pictures", 13, 1, GREY)], wide)
+        pictures = [_picture(hit, thumbnail, SMALL) for hit in hits]
+        captions = [_block(_small_caption(hit), SMALL) for hit in hits]
+        tall = max((SMALL // 2 if p is None else p.height for p in pictures), default=0)
+        deep = max((caption.height for caption in captions), default=0)
+        rows.append((label, pictures, captions, tall, deep))
+    height = sum(label.height + tall + deep + 16 + GAP for label, _, _, tall, deep in rows)
+    page = Image.new("RGB", (width, 2 * MARGIN + head.height + height), "white")
+    draw = ImageDraw.Draw(page)
+    _write(draw, head, MARGIN, MARGIN)
+    top = MARGIN + head.height + GAP // 2
+    for label, pictures, captions, tall, deep in rows:
+        draw.line((MARGIN, top, width - MARGIN, top), PALE)
+        _write(draw, label, MARGIN, top + 8)
+        bottom = top + label.height + 12 + tall
+        for column, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+            left = MARGIN + column * (SMALL + MARGIN // 2)
+            if picture is None:
+                _write_missing(draw, left, bottom, SMALL)
+            else:
+                page.paste(picture, (left, bottom - picture.height))
+            _write(draw, caption, left, bottom + 4)
+        top = bottom + deep + 4 + GAP
+    return page
+
+
 _Text = tuple[str, int, int, str]
 """What to write: text, size in pixels, most lines, ink."""
 
@@ -153,6 +194,11 @@ def _caption(hit: Hit, provenance: Provenance | None) -> list[_Text]:
     ]
 
 
+def _small_caption(hit: Hit) -> list[_Text]:
+    credit = tidy(hit.credit).removeprefix(f"{tidy(hit.title)}. ")
+    return [(hit.title, 10, 2, INK), (credit, 10, 2, GREY)]
+
+
 def _foot(results: Results, provenance: Provenance | None) -> list[_Text]:
     if provenance is None:
         return []
@@ -161,22 +207,21 @@ def _foot(results: Results, provenance: Provenance | None) -> list[_Text]:
     return [(citation, 12, 8, INK), (rights, 12, 3, GREY)]
 
 
-def _picture(hit: Hit, thumbnail: Callable[[str], bytes]) -> Image.Image | None:
+def _picture(hit: Hit, thumbnail: Callable[[str], bytes], side: int = CELL) -> Image.Image | None:
     """A small picture of a hit; None if it cannot be had: the others are worth having."""
     with suppress(ImageSearchError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         with Image.open(BytesIO(thumbnail(hit.id))) as opened:
             picture = opened.convert("RGB")
-        picture.thumbnail((CELL, CELL))
+        picture.thumbnail((side, side))
         return picture
     return None
 
 
-def _write_missing(draw: ImageDraw.ImageDraw, left: int, bottom: int) -> None:
-    top = bottom - CELL // 2
-    draw.rectangle((left, top, left + CELL - 1, bottom - 1), outline=PALE)
-    _write(
-        draw, _block([("This picture could not be read.", 11, 2, GREY)], CELL), left + 8, top + 8
-    )
+def _write_missing(draw: ImageDraw.ImageDraw, left: int, bottom: int, side: int = CELL) -> None:
+    top = bottom - side // 2
+    draw.rectangle((left, top, left + side - 1, bottom - 1), outline=PALE)
+    told = _block([("This picture could not be read.", 11, 2, GREY)], side - 16)
+    _write(draw, told, left + 8, top + 8)
 
 
 def _block(texts: list[_Text], width: int) -> _Block:

@@ -217,9 +217,7 @@ class _Form:
         self._overlaps = np.array(
             [[rank_biased_overlap(of[g], of[h]) for g, h in groups.pairs] for of in lists]
         )
-        self._skews = [
-            skew for one in groups.sets for skew in self._skews_of(probes, answers, one)
-        ]
+        self._skews = [skew for one in groups.sets for skew in self._skews_of(probes, answers, one)]
 
     def figures(self, place: int) -> Figures:
         """Those of a word; a neutral one is held against the other neutral ones."""
@@ -244,9 +242,7 @@ class _Form:
             skews=[one.skew(place, others) for one in self._skews],
         )
 
-    def _skews_of(
-        self, probes: Probes, answers: Answers, groups: Sequence[str]
-    ) -> "list[_Column]":
+    def _skews_of(self, probes: Probes, answers: Answers, groups: Sequence[str]) -> "list[_Column]":
         """The skews of all words towards each group of a set; of two groups towards the first."""
         said = [probes.said(self._form, word, self._groups.anyone) for _, word in self._words]
         k = shown(answers)
