@@ -6,7 +6,7 @@ Own code, of a dozen lines: of the libraries for it none was kept for years.
 from collections.abc import Hashable, Sequence
 
 PERSISTENCE = 0.9
-"""The first ten ranks then have 86 % of the weight (Webber et al. 2010, section 4.3)."""
+"""The first ten ranks then have 86% of the weight (Webber et al. 2010, section 4.3)."""
 
 
 def rank_biased_overlap(

@@ -92,6 +92,7 @@ def check_out(out: Path) -> None:
 def put(out: Path, files: dict[str, bytes]) -> None:
     """Write a report beside its place, and put it there when it is whole."""
     work = out.with_name(f"{out.name}.partial")
+    check_out(work)
     shutil.rmtree(work, ignore_errors=True)
     for name, data in files.items():
         path = work / name

@@ -7,9 +7,9 @@ lists of “w g” and “w h”, such as “a dangerous man” and “a dangero
 the same order; 0: none in common. A word that parts the groups has a lower overlap than neutral
 words have.
 
-**Skew.** Let T(g) be the first pictures of the group alone (“a man”), s(w, g) the mean cosine of the
-word said of anyone (“a dangerous person”) with T(g), and d(w, g) = s(w, g) less the mean of s(w, h)
-over the other groups h of the set. Because T(g) may be nearer to any words at all, the neutral
+**Skew.** Let T(g) be the first pictures of the group alone (“a man”), s(w, g) the mean cosine of
+the word said of anyone (“a dangerous person”) with T(g), and d(w, g) = s(w, g) less the mean of
+s(w, h) over the other groups h of the set. T(g) may be nearer to any words at all, so the neutral
 words' mean of d(·, g) is taken off, and the rest is divided by their standard deviation:
 z(w, g) = (d(w, g) - mean) / deviation. Above 0 the word is nearer to the pictures of g than neutral
 words are. Its interval holds 95 of 100 figures of bootstrap samples, in which the pictures of each
@@ -330,7 +330,7 @@ def _range(values: Numbers) -> Range:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return _short(np.mean(values)) if values else 0.0
+    return _short(float(np.mean(values))) if values else 0.0
 
 
 def _short(value: float) -> float:

@@ -33,7 +33,7 @@ _READING = (
     "<strong>Nearer to</strong>: whether the word, said of anyone, is nearer to the first "
     "pictures of a group than neutral words are (above 0) or farther from them (below 0), in "
     "standard deviations of the neutral words; beneath it or as a line, the interval of 95 of "
-    "100 bootstrap samples.",
+    "100 bootstrap samples. A line that ends at the edge goes on beyond it.",
     "Filled dots and underlined figures lie beyond all neutral words. That happens by chance as "
     "well: the first table says how often.",
 )
@@ -89,9 +89,9 @@ def _overview(report: Report) -> str:
         '<th class="number">Alike<small>neutral words</small></th>'
         '<th class="number">Alike<small>charged words</small></th>'
         '<th class="number">Pairs parted more<small>than by any neutral word</small></th>'
-        '<th class="number">by chance<small>some</small></th>'
+        '<th class="number">Expected<small>by chance, about</small></th>'
         '<th class="number">Words nearer or farther<small>than any neutral word</small></th>'
-        '<th class="number">by chance<small>some</small></th></tr>'
+        '<th class="number">Expected<small>by chance, about</small></th></tr>'
     )
     rows = []
     for title, some in (
@@ -108,7 +108,7 @@ def _overview(report: Report) -> str:
     return (
         "<h2>All figures together</h2>\n"
         "<p>If charged words were like neutral ones, about as many figures would lie beyond the "
-        "neutral words as stand under “by chance”. <em>Things</em> are asked with the same words "
+        "neutral words as are expected by chance. <em>Things</em> are asked with the same words "
         "and show what the words do where nobody is meant; <em>paraphrases</em> are two ways of "
         "saying the same, and show how much changes when nothing does.</p>\n"
         + _table("All figures together", head, rows)
@@ -145,7 +145,7 @@ def _words(name: str, figures: Sequence[Figures]) -> str:
     two = len(skews) == 1
     heads = "".join(
         f"<th{'' if two else ' class=number'}>{_direction(skew) if two else _text(skew.group)}"
-        f"<small>{'' if two else 'nearer to'}</small></th>"
+        f
         for skew in skews
     )
     rows: list[str] = []
@@ -312,7 +312,7 @@ def _method(report: Report) -> str:
         "of the collection. Withdrawn pictures are left out.",
         "Alike is the extrapolated rank-biased overlap of Webber, Moffat &amp; Zobel (2010, A "
         "Similarity Measure for Indefinite Rankings, doi:10.1145/1852102.1852106), with "
-        f"p = {method['persistence']}: the first ten pictures have 86 % of the weight.",
+        f"p = {method['persistence']}: the first ten pictures have 86% of the weight.",
         "Nearer to: the mean cosine of the word said of anyone (“a dangerous person”) with the "
         f"first {method['pictures_of_a_group']} pictures of a group alone (“a man”), less the "
         "mean of the same for the other groups of the set. The neutral words' mean of that is "
@@ -348,7 +348,7 @@ def _list(items: Iterable[str], kind: str = "") -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return f"{value:+.1f}".replace("-", "−") if abs(value) >= 0.05 else "0.0"
 
 
 def _text(value: Any) -> str:

@@ -48,13 +48,13 @@ LIMITS = (
     ),
     (
         "“Neutral” is a choice.",
-        "No word means the same of everybody: who is seated, and who kneels, has a history as well. "
+        "No word means the same of everybody: who is seated and who kneels has a history as well. "
         "The range of the neutral words is a measure to compare with, not innocence.",
     ),
     (
         "Few figures are certain.",
         "Some are beyond the range by chance alone, as many as the tables say; some that matter "
-        "are not. A figure says how far, not how harmful. Small collections give rough figures.",
+        "are not. A figure says how far, not how harmful. Small collections give rough figures, and the sheets may show what no figure finds.",
     ),
     (
         "It is no permission.",

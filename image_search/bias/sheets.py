@@ -16,6 +16,11 @@ PICTURES = 8
 MOST_GROUPS = 8
 """Lists of a sheet, beside that of anyone."""
 
+ALONE = (
+    "The groups alone. Who is shown, and as what? Are people to be seen at all, or does the model "
+    "not know the words?"
+)
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -47,7 +52,7 @@ def sheets(
         if one.kind != "people":
             continue
         groups = by_name[one.name]
-        yield one.name, _drawn(searcher, probes, answers, groups, None, "The groups alone.")
+        yield one.name, _drawn(searcher, probes, answers, groups, None, ALONE)
         for figures, why in _chosen(one, words):
             yield one.name, _drawn(searcher, probes, answers, groups, figures, why)
 
