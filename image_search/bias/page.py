@@ -144,8 +144,9 @@ def _words(name: str, figures: Sequence[Figures]) -> str:
     skews = figures[0].skews
     two = len(skews) == 1
     heads = "".join(
-        f"<th{'' if two else ' class=number'}>{_direction(skew) if two else _text(skew.group)}"
-        f
+        f"<th>{_direction(skew)}</th>"
+        if two
+        else f'<th class="number"><small>nearer to</small>{_text(skew.group)}</th>'
         for skew in skews
     )
     rows: list[str] = []

@@ -54,7 +54,8 @@ LIMITS = (
     (
         "Few figures are certain.",
         "Some are beyond the range by chance alone, as many as the tables say; some that matter "
-        "are not. A figure says how far, not how harmful. Small collections give rough figures, and the sheets may show what no figure finds.",
+        "are not. A figure says how far, not how harmful. Small collections give rough "
+        "figures, and the sheets may show what no figure finds.",
     ),
     (
         "It is no permission.",
