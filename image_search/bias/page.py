@@ -129,8 +129,7 @@ def _people(compared: Compared) -> str:
         f"<h2>{_text(name)}</h2>\n<p>{_text(groups)}. {_text(compared.note)}</p>\n"
         f'<p class="quiet">{_text(compared.source)}</p>\n'
         f"<p>Of the first pictures for two of these groups alone, {compared.shared:.0%} are the "
-        "same ones on average"
-        f"{': so their skews cannot be large' if compared.shared > 0.5 else ''}.</p>\n"
+        "same ones on average; a skew between them rests on the others.</p>\n"
         + _words(f"Charged words, by {compared.name}", compared.words)
         + "<details><summary>The neutral words, each beside the others</summary>"
         + _words(f"Neutral words, by {compared.name}", compared.neutral_words)
@@ -253,7 +252,8 @@ def _sheet(sheet: Sheet) -> str:
     data = b64encode(sheet.picture).decode()
     asked = ", ".join(f"“{text}”" for text, _ in sheet.lists)
     return (
-        f"<figure><figcaption><h3>{_text(sheet.title)}</h3>{_text(sheet.why)}</figcaption>"
+        f'<figure><figcaption><h3 class="unseen">{_text(sheet.title)}</h3>'
+        f"{_text(sheet.why)}</figcaption>"
         f'<div class="wide" tabindex="0" role="region" aria-label="{_text(sheet.title)}">'
         f'<img src="data:image/webp;base64,{data}" width="{sheet.width}" height="{sheet.height}" '
         f'alt="The first pictures for {_text(asked)}, a row each"></div>'
@@ -313,7 +313,7 @@ def _method(report: Report) -> str:
         "of the collection. Withdrawn pictures are left out.",
         "Alike is the extrapolated rank-biased overlap of Webber, Moffat &amp; Zobel (2010, A "
         "Similarity Measure for Indefinite Rankings, doi:10.1145/1852102.1852106), with "
-        f"p = {method['persistence']}: the first ten pictures have 86% of the weight.",
+        f"p\u00a0=\u00a0{method['persistence']}: the first ten pictures have 86% of the weight.",
         "Nearer to: the mean cosine of the word said of anyone (“a dangerous person”) with the "
         f"first {method['pictures_of_a_group']} pictures of a group alone (“a man”), less the "
         "mean of the same for the other groups of the set. The neutral words' mean of that is "
