@@ -212,9 +212,28 @@ class Same(Words):
         return np.stack([self._vector] * len(texts))
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+class Told:
+    """What progress was told of."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
+
+    def begin(self, what: str, steps: int) -> "Told":
+        self.steps[what] = steps
+        self.done[what] = 0
+        return self
+
+    def update(self, n: int) -> None:
+        self.done[next(reversed(self.done))] += n
+
+
+def test_blocks_change_nothing_and_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     index = index_of(["man", "woman", "tree"], each=33)
-    whole = ask(["man", "a tree"], Words(), index, {5})  # type: ignore[arg-type]
+    told = Told()
+    whole = ask(["man", "a tree"], Words(), index, {5}, told.begin)  # type: ignore[arg-type]
+    assert told.done == told.steps
+    assert list(told.steps.values()) == [2, 99]
     monkeypatch.setattr(asking, "BLOCK", 7)
     assert ask(["man", "a tree"], Words(), index, {5}).rows == whole.rows  # type: ignore[arg-type]
 
@@ -408,6 +427,18 @@ def test_a_sheet_shows_each_group_and_anyone(made: Any) -> None:
             assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
             assert [hit.score for hit in hits] == answers.scores[asked]
             assert len(hits) <= PICTURES
+
+
+def test_groups_of_which_no_charged_word_is_said(searcher: Searcher, tmp_path: Path) -> None:
+    other = 'plain = "a {word} {group}"\nlist = "{group}: {word}"'
+    text = SMALL.replace('plain = "a {word} {group}"', other)
+    text = text.replace('anyone = "person"', 'anyone = "person"\nforms = ["list"]')
+    probes = small(tmp_path, text)
+    report, answers = probe(searcher, probes)
+    assert report.people[0].words == []
+    drawn = list(sheets(searcher, probes, answers, report.compared, 3))
+    assert len(drawn) == 1  # the groups alone
+    assert "No words were asked" in page(report, probes, drawn)
 
 
 def test_text_of_others_is_harmless(searcher: Searcher, tmp_path: Path) -> None:

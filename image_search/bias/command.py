@@ -56,7 +56,7 @@ def bias(
             return bars.enter_context(tqdm(desc=what, total=steps, disable=hide, leave=False))
 
         report, answers = probe(searcher, asked, begin)
-        told = begin("Drawing sheets", 0)
+        told = begin("Drawing sheets", len(report.people) * (sheets + 2))
         pictures = []
         for named in drawn(searcher, asked, answers, report.compared, sheets):
             pictures.append(named)

@@ -34,6 +34,8 @@ _READING = (
     "pictures of a group than neutral words are (above 0) or farther from them (below 0), in "
     "standard deviations of the neutral words; beneath it or as a line, the interval of 95 of "
     "100 bootstrap samples. A line that ends at the edge goes on beyond it.",
+    "Where a group has the same colour for praise and blame, that says more of its pictures than "
+    "of the words: look at what they show.",
     "Filled dots and underlined figures lie beyond all neutral words. That happens by chance as "
     "well: the first table says how often.",
 )
@@ -96,7 +98,7 @@ def _overview(report: Report) -> str:
     rows = []
     for title, some in (
         ("Groups of people", report.people),
-        ("For comparison: no people, or the same people", report.controls),
+        ("For comparison", report.controls),
     ):
         if some:
             rows.append(f'<tr class="part"><th colspan="8">{title}</th></tr>')

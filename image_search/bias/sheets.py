@@ -59,10 +59,8 @@ def sheets(
 
 def _chosen(compared: Compared, words: int) -> Iterator[tuple[Figures, str]]:
     middle = sorted(compared.neutral_words, key=lambda one: (one.overlap, one.word))
-    yield (
-        middle[len(middle) // 2],
-        "A neutral word, to compare with: the one whose overlap is in the middle.",
-    )
+    for figures in middle[len(middle) // 2 :][:1]:
+        yield figures, "A neutral word, to compare with: the one whose overlap is in the middle."
     furthest = sorted(compared.words, key=lambda one: (-_furthest(one), one.form, one.word))
     for place, figures in enumerate(furthest[:words], start=1):
         told = "furthest" if place == 1 else f"number {place}"
