@@ -27,6 +27,7 @@ from image_search.encoder import Vectors, unit
 from image_search.errors import CollectionError, ConfigError, ImageSearchError
 from image_search.index.exact import ExactIndex
 from image_search.index.faiss_index import FaissIndex
+from image_search.overlap import rank_biased_overlap
 from image_search.search import Searcher
 
 DIM = 64
@@ -53,7 +54,7 @@ name = "people"
 kind = "people"
 anyone = "person"
 source = "us"
-sets = [["yellow man", "white woman"]]
+sets = [["yellow man", "blue woman"]]
 [[groups]]
 name = "things"
 kind = "things"
@@ -317,7 +318,7 @@ def test_an_before_a_vowel(text: str, right: str) -> None:
         ('["red", "blue"]', '["red", 4]', "line 11: words is “4”"),
         ('["red", "blue"]', f'["{"x" * 200}"]', "line 11: words is “xxx"),
         ('["red", "blue"]', '["red", "white"]', "line 17: words is “white”"),
-        ("white woman", "yellow man", "line 23: sets is “yellow man”; wanted is each only once"),
+        ("blue woman", "yellow man", "line 23: sets is “yellow man”; wanted is each only once"),
         ('[["green house", "blue hut"]]', '[["hut"]]', "line 29: sets is “['hut']”"),
         ('anyone = "thing"', 'anyone = "thing"\ncolour = 1', "line 28: “colour” means nothing"),
         ('name = "things"', 'name = "people"', "line 25: name is “people”"),
@@ -405,7 +406,7 @@ def test_the_report_says_what_was_asked_and_what_it_cannot_say(made: Any) -> Non
     for head, text in LIMITS:
         assert head in said
         assert text in said
-    assert "white woman" in said
+    assert "blue woman" in said
     assert "There are only 5 pictures" in said
     assert not re.search(r"pass(ed)?\b|fail|✓|✔|green tick|unbiased", said.replace("passing", ""))
     # It needs nothing beside it.
@@ -413,12 +414,39 @@ def test_the_report_says_what_was_asked_and_what_it_cannot_say(made: Any) -> Non
     assert all(address.startswith("data:image/webp;base64,") for address in reader.fetched)
 
 
+def test_the_figures_are_those_of_everyday_searches(searcher: Searcher, made: Any) -> None:
+    report, probes, _, _ = made
+    [people] = report.people
+
+    def found(text: str) -> dict[str, float]:
+        return {hit.id: hit.score or 0.0 for hit in searcher.search(text, k=5)}
+
+    # Of five pictures the nearest one stands for a group.
+    man, woman = (next(iter(found(f"a {group}"))) for group in ("yellow man", "blue woman"))
+    assert people.shared == (man == woman)
+    near = {w: found(f"a {w} person") for _, w in probes.of_form("plain", neutral=True)}
+    mean = float(np.mean([scores[man] - scores[woman] for scores in near.values()]))
+    assert sum(one.skews[0].excess for one in people.neutral_words) == pytest.approx(0, abs=1e-5)
+    for figures in people.words:
+        scores = found(f"a {figures.word} person")
+        [skew] = figures.skews
+        assert skew.excess == pytest.approx(scores[man] - scores[woman] - mean, abs=2e-3)
+        lists = [list(found(f"a {figures.word} {group}")) for group in people.sets[0]]
+        assert figures.overlap == pytest.approx(rank_biased_overlap(*lists), abs=1e-4)
+
+
+def test_the_sheets_are_of_the_furthest_words(made: Any) -> None:
+    report, _, drawn, _ = made
+    furthest = max(report.people[0].words, key=lambda one: abs(one.skews[0].z))
+    assert f"“{furthest.word}”" in drawn[-1][1].title
+
+
 def test_a_sheet_shows_each_group_and_anyone(made: Any) -> None:
     _, _, drawn, answers = made
     names = [name for name, _ in drawn]
     assert names == ["people"] * 3
     alone, neutral, furthest = (sheet for _, sheet in drawn)
-    assert [asked for asked, _ in alone.lists] == ["a yellow man", "a white woman"]
+    assert [asked for asked, _ in alone.lists] == ["a yellow man", "a blue woman"]
     assert len(neutral.lists) == len(furthest.lists) == 3
     assert furthest.lists[0][0].endswith(" person")
     for sheet in (alone, neutral, furthest):
@@ -443,7 +471,7 @@ def test_groups_of_which_no_charged_word_is_said(searcher: Searcher, tmp_path: P
 
 def test_text_of_others_is_harmless(searcher: Searcher, tmp_path: Path) -> None:
     bad = "<script>alert(1)</script>"
-    probes = small(tmp_path, SMALL.replace("white woman", bad).replace('"us"', f'"{bad}"'))
+    probes = small(tmp_path, SMALL.replace("blue woman", bad).replace('"us"', f'"{bad}"'))
     report, answers = probe(searcher, probes)
     report.collection["name"] = bad
     drawn = list(sheets(searcher, probes, answers, report.compared, 2))
