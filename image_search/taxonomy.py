@@ -196,7 +196,9 @@ class _Reader:
             place = _PLACE.search(str(error))
             why = str(error).removesuffix(place[0]) if place else str(error)
             at = f"Line {place[1]}, column {place[2]}: " if place else ""
-            raise QueryError(f"{at}This is not TOML: {why}.") from None
+            raise QueryError(
+                f"{at}This cannot be read ({why}). Texts stand in quotes, with commas between them."
+            ) from None
         except RecursionError:
             raise QueryError("This is not a taxonomy: too many brackets.") from None
 

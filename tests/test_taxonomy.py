@@ -77,7 +77,7 @@ def test_a_class_is_asked_by_its_name_and_what_is_said_of_it() -> None:
         ('name = "What our readers look for"', "", "The name of the file is missing"),
         ('version = "1"', "", "The version of the file is missing"),
         ('version = "1"', "version = 1.10", r"Line 3: The version of the file is 1\.1; write it"),
-        ("[[class]]", "[class]", "Line 11, column 7: This is not TOML: Cannot declare"),
+        ("[[class]]", "[class]", "Line 11, column 7: This cannot be read .Cannot declare"),
         ('name = "something red"', "", "Line 6: The name of class 1 is missing"),
         ("something red", " ", "Line 7: The name of class 1 is empty"),
         ("something blue", "Something Red", "Line 12: There are two classes “Something Red”"),
@@ -93,7 +93,7 @@ def test_a_class_is_asked_by_its_name_and_what_is_said_of_it() -> None:
         ("Red is", "x" * 501, "Line 8: The about of class 1 has"),
         ("prompts = [\n", 'colour = "blue"\nprompts = [\n', "Line 13: “colour” means nothing here"),
         ("about = \"From", "notes = \"From", "Line 4: “notes” means nothing here"),
-        ('"blue white"', '"blue', "Line 15, column .*: This is not TOML"),
+        ('"blue white"', '"blue', "Line 15, column .*: This cannot be read"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_line(before: str, after: str, told: str) -> None:
@@ -119,7 +119,7 @@ def test_a_file_without_classes_and_one_with_too_many_are_refused() -> None:
     prompts = [f"p{n}" for n in range(MOST_PROMPTS + 1)]
     with pytest.raises(QueryError, match=f"Line 5: .* has {MOST_PROMPTS + 1} prompts"):
         Taxonomy.parse(f'{head}[[class]]\nname = "c"\nprompts = {json.dumps(prompts)}')
-    with pytest.raises(QueryError, match="too many brackets|not TOML"):
+    with pytest.raises(QueryError, match="too many brackets|cannot be read"):
         Taxonomy.parse(f"a = {'[' * 10_000}")
 
 
