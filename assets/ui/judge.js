@@ -53,7 +53,6 @@ class Judging {
       const latest = this.said.at(-1)?.class_name;
       const on = this.classes.find((one) => one.name === latest && one.judged < one.pictures);
       await this.#open(on ?? this.#unfinished());
-      if (NARROW.matches) this.part("one").scrollIntoView();
     });
   }
 
@@ -91,6 +90,8 @@ class Judging {
     this.part("far").querySelector("span").textContent = `${judged} of ${pictures}`;
     this.#showPicture(picture);
     for (const next of list.pictures.slice(1, 1 + AHEAD)) loaded(next);
+    if (NARROW.matches && this.shownOf !== this.now) this.part("one").scrollIntoView();
+    this.shownOf = this.now;
     if (list.pictures.length <= FEW && !list.all && !list.busy) this.#fetchMore(list);
   }
 
@@ -216,10 +217,7 @@ class Judging {
     this.part("classes").replaceChildren(...lines);
     if (focused >= 0) lines[focused]?.querySelector("button").focus();
     const current = this.part("classes").querySelector("[aria-current]");
-    if (current && this.now !== this.scrolledTo) {
-      this.scrolledTo = this.now;
-      this.part("classes").scrollLeft = current.offsetLeft - this.part("classes").offsetLeft;
-    }
+    if (current) this.part("classes").scrollLeft = current.offsetLeft - this.part("classes").offsetLeft;
   }
 
   #key(event) {
