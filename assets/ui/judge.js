@@ -53,6 +53,8 @@ class Judging {
       const latest = this.said.at(-1)?.class_name;
       const on = this.classes.find((one) => one.name === latest && one.judged < one.pictures);
       await this.#open(on ?? this.#unfinished());
+      // Keys are for the picture now; else the tab would be framed as the place where one is.
+      if (document.activeElement?.role === "tab") this.part("question").focus({ preventScroll: true });
     });
   }
 
