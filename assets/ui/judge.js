@@ -105,43 +105,41 @@ class Judging {
   }
 
   #showPicture(picture) {
-    this.seen = false;
-    const image = loaded(picture);
+    const image = (this.shown = loaded(picture));
     const ratio = picture.width / picture.height;
     const widest = Math.max(picture.width, Math.min(SMALLEST, SMALLEST * ratio));
     image.style.width = `min(100%, ${widest}px, var(--tall) * ${ratio})`;
     image.style.aspectRatio = String(ratio);
-    const seen = () => (this.seen = true);
-    if (image.complete && image.naturalWidth) seen();
-    else {
-      const small = new Image();
-      small.onload = seen;
-      small.src = picture.thumbnail;
+    this.glimpsed = null;
+    if (!isLoaded(image)) {
+      const small = Object.assign(new Image(), { src: picture.thumbnail });
+      small.onload = () => (this.glimpsed = image);
       image.style.backgroundImage = `url("${picture.thumbnail}")`;
-      image.onload = () => {
-        image.style.removeProperty("background-image");
-        seen();
-      };
+      image.onload = () => image.style.removeProperty("background-image");
       image.onerror = () => {
         if (this.shown !== image) return;
         this.#trouble("This picture cannot be shown at the moment. Say “Unsure”, or load the page again.");
-        seen();
+        this.glimpsed = image;
       };
     }
-    this.shown = image;
     this.part("picture").replaceChildren(image);
+  }
+
+  /** Whether the picture that is asked about can be seen, or it is known that it cannot. */
+  get #isSeen() {
+    return Boolean(this.shown) && (isLoaded(this.shown) || this.glimpsed === this.shown);
   }
 
   #do(what) {
     if (what === "back") return this.#back();
     // Nobody judges what they have not seen.
-    if (this.part("one").hidden || !this.seen) return undefined;
-    this.seen = false;
+    if (this.part("one").hidden || !this.#isSeen) return undefined;
+    this.shown = null;
     const list = this.lists.get(this.now.name);
     const picture = list.pictures.shift();
     this.said.push({ class_name: this.now.name, picture, answer: what });
     this.now.judged += 1;
-    this.#trouble("");
+    if (!this.outbox.failed) this.#trouble("");
     this.outbox.put({ class_name: this.now.name, id: picture.id, answer: what });
     this.#say(SAID[what]);
     return this.#tell(async () => {
@@ -407,11 +405,14 @@ const plural = (count, thing) => `${count.toLocaleString("en")} ${thing}${count 
 
 const isOf = ({ name }) => ({ class_name }) => class_name === name;
 
+const isLoaded = (image) => image.complete && image.naturalWidth > 0;
+
 const images = new Map();
 
 /** The picture's own image, which is being loaded; the last few are kept. */
 function loaded({ id, title, picture, width, height }) {
-  if (!images.has(id)) {
+  const known = images.get(id);
+  if (!known || (known.complete && !isLoaded(known))) { // another try, if it could not be had
     images.set(id, Object.assign(new Image(width, height), { alt: title, src: picture }));
     if (images.size > 4 * AHEAD) images.delete(images.keys().next().value);
   }

@@ -81,7 +81,7 @@ def begin(page: Page) -> None:
 def shown(page: Page) -> str:
     """The picture that is judged, once it is seen."""
     page.wait_for_function(
-        "() => { const image = document.querySelector('#judge-picture img');"
+        "() => { const image = document.querySelector('#judge-one:not([hidden]) img');"
         "return image && image.complete && image.naturalWidth; }"
     )
     return page.locator("#judge-picture img").get_attribute("alt") or ""
@@ -142,6 +142,7 @@ def test_from_an_empty_start_a_curator_writes_and_two_judge(judging: Any, house:
         expect(far(page)).to_have_text(f"2 of {COUNT}")
 
     with judging("judith", color_scheme="dark") as page:
+        page.on("dialog", lambda dialog: dialog.accept())  # where the server is slow: on leaving
         begin(page)
         expect(far(page)).to_have_text(f"0 of {COUNT}")
         for key in ("y", "n", "u", "?"):
