@@ -1,4 +1,5 @@
-"""The operator's commands: withdrawing pictures, who is let in, tokens, the record of searches."""
+"""The operator's commands: withdrawing pictures, who is let in, tokens, the record of searches,
+what the collection is tested for."""
 
 import getpass
 import json
@@ -6,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +22,7 @@ from image_search.roles import Role, role_named
 from image_search.search_log import SearchLog
 from image_search.settings import settings
 from image_search.state import State
+from image_search.taxonomy import Taxonomies, Taxonomy
 from image_search.tidy import tidy
 from image_search.tokens import Tokens
 from image_search.users import Users, line
@@ -30,13 +33,15 @@ RoleName = Annotated[str, typer.Option("--role", help=f"One of {', '.join(Role)}
 member = typer.Typer(help="Who is let in: changes count at once, without a restart.")
 token = typer.Typer(help="API tokens, for scripts and other programs.")
 log = typer.Typer(help="The record of searches.")
+taxonomy = typer.Typer(help="What the collection is tested for: classes, each with its prompts.")
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     for command in (suppress, restore, withdrawn, password):
         app.command()(command)
-    for group, name in ((member, "member"), (token, "token"), (log, "log")):
+    groups = {"member": member, "token": token, "log": log, "taxonomy": taxonomy}
+    for name, group in groups.items():
         app.add_typer(group, name=name, no_args_is_help=True)
 
 
@@ -284,6 +289,48 @@ def erase_log(name: Annotated[str, typer.Argument(help="The member's name.")]) -
             "What is searched with a token is recorded under the token's own name. There are: "
             f"{', '.join(sorted(tokens))}."
         )
+
+
+@taxonomy.command("set")
+def set_taxonomy(
+    file: Annotated[
+        Path, typer.Argument(help="The file (TOML), as README has it.", exists=True, dir_okay=False)
+    ],
+) -> None:
+    """Have judges judge by a taxonomy from now on; what they said of the same classes stays."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        Taxonomy.parse(text)
+    except UnicodeDecodeError:
+        raise QueryError(f"{file} is not UTF-8. Save it as that.") from None
+    except QueryError as error:
+        raise QueryError(f"{file}: {error}") from None
+    with _state(make=True) as state:
+        chosen, kept = Taxonomies(state).set(text, _me())
+        _kept(state, kept)
+    prompts = sum(len(one.prompts) for one in chosen.classes)
+    print(f"“{chosen.name}”, version {chosen.version}, counts now (in {state.name}):")
+    print(f"{len(chosen.classes)} classes, {prompts} prompts, sha256 {chosen.sha256[:12]}.")
+    print("Judges find it in the tab “Judge” of the page.")
+
+
+@taxonomy.command("show")
+def show_taxonomy(as_json: AsJson = False) -> None:
+    """Print the taxonomy that counts, as it was written."""
+    with _state() as state:
+        latest = Taxonomies(state).latest()
+    if latest is None:
+        raise QueryError(
+            f"There is no taxonomy in {state.name}. `python -m image_search taxonomy set FILE` "
+            "has one count."
+        )
+    if as_json:
+        told = {**asdict(latest.taxonomy), "sha256": latest.taxonomy.sha256}
+        print(
+            json.dumps({**told, "by": latest.by, "time": latest.time}, ensure_ascii=False, indent=2)
+        )
+    else:
+        print(latest.taxonomy.text.rstrip("\n"))
 
 
 def _print(listed: list[dict[str, Any]], as_json: bool, form: str, nothing: str) -> None:

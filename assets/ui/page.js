@@ -448,6 +448,7 @@ const quoted = (text) => element("bdi", {}, `“${text.trim()}”`);
 async function showYou() {
   const { name, role } = await questions.you().catch(() => ({ name: "" }));
   document.documentElement.dataset.role = role ?? ""; // style.css shows tabs to those who may
+  if (["judge", "curator", "operator"].includes(role)) import("./judge.js");
   const line = document.getElementById("you");
   if (!line || !name) return;
   line.querySelector("strong").textContent = name;

@@ -161,12 +161,12 @@ function once(request) {
     }));
 }
 
-function post(path, body) {
+export function post(path, body, options = {}) {
   const headers = { "Content-Type": "application/json" };
-  return get(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return get(path, { ...options, method: "POST", headers, body: JSON.stringify(body) });
 }
 
-async function get(path, options = {}) {
+export async function get(path, options = {}) {
   const response = await fetched(path, options);
   if (!response.ok) throw await problemOf(response);
   return response.json().catch(() => {

@@ -15,7 +15,7 @@ from image_search.errors import ArtifactError, EncoderError, EngineError, QueryE
 from image_search.facets import Facets
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
-from image_search.ui import about_tab, search_tab
+from image_search.ui import about_tab, judge_tab, search_tab
 from image_search.ui.plain import plain
 
 # Fonts of the visitor's own machine: no request goes anywhere else.
@@ -101,6 +101,8 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Search"):
                 search_tab.tab(searcher)
+            with gr.Tab("Judge", elem_id="judge"):  # style.css shows it to those who may
+                judge_tab.tab(searcher)
             with gr.Tab("About"):
                 about_tab.tab(searcher)
         gr.HTML(_foot(searcher), apply_default_css=False, js_on_load=None)

@@ -34,12 +34,17 @@ WHY = ("Primary intended uses", "Out-of-scope use cases")
 
 def tab(searcher: Searcher) -> None:
     """Put the tab's contents into the page that is being built."""
-    embedded = searcher.artifact.manifest.encoder.name == "embedded"
     markup = (ROOT / "assets" / "ui" / "search.html").read_text(encoding="utf-8")
-    markup = markup.replace(
-        "__EXAMPLES__", _examples(EMBEDDED_EXAMPLES if embedded else CLIP_EXAMPLES)
-    ).replace("__WARNING__", _warning(searcher))
+    markup = markup.replace("__EXAMPLES__", _examples(proposed(searcher))).replace(
+        "__WARNING__", _warning(searcher)
+    )
     gr.HTML(markup, apply_default_css=False, js_on_load=None)
+
+
+def proposed(searcher: Searcher) -> tuple[str, ...]:
+    """Questions that the model of a collection answers well."""
+    embedded = searcher.artifact.manifest.encoder.name == "embedded"
+    return EMBEDDED_EXAMPLES if embedded else CLIP_EXAMPLES
 
 
 def _examples(examples: Sequence[str]) -> str:
