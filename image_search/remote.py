@@ -18,16 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from image_search.errors import ArtifactError
+from image_search.errors import ArtifactError, HubError
 from image_search.fetch import Helpers, Kept, Piece, Wire
-from image_search.files import Group, read_rows
+from image_search.files import MOST_OF_A_REPORT, Group, read_rows
 from image_search.fill import Filler
-from image_search.hub import ATTRIBUTES, PATIENCE, client, look, telling
+from image_search.hub import ATTRIBUTES, PATIENCE, State, client, look, telling
 from image_search.manifest import (
     BY_HAND,
     CARD,
+    EVALUATION,
     MANIFEST,
     MANIFEST_HASH,
     FileInfo,
@@ -142,6 +144,22 @@ class HubFiles:
 
     def names(self) -> set[str]:
         return set(self._entries) - {ATTRIBUTES}
+
+    def reports(self) -> list[bytes]:
+        """Of the newest commit: a test is made and published after the version that it is of."""
+        try:
+            now = look(self.repo)
+            return [self._report(name, now.commit) for name in reports_in(now)]
+        except HubError as error:
+            say(f"warning: reports on tests of {self.repo} cannot be read: {error}")
+            return []
+
+    def _report(self, name: str, commit: str) -> bytes:
+        with telling(self.repo), disable_progress_bars():
+            path = hf_hub_download(
+                self.repo, name, repo_type="dataset", revision=commit, etag_timeout=PATIENCE
+            )
+        return Path(path).read_bytes()
 
     def local(self, name: str) -> Path:
         known = name in self._infos and name not in LOOSE
@@ -284,6 +302,15 @@ class HubFiles:
             f"python -m image_search push DIR {self.repo}, or name an older version of it: "
             f"{self.repo}@version-…"
         )
+
+
+def reports_in(state: State) -> list[str]:
+    """The names of the reports in a repository."""
+    return sorted(
+        name
+        for name, entry in state.entries.items()
+        if name.startswith(EVALUATION) and name.endswith(".json") and entry.size <= MOST_OF_A_REPORT
+    )
 
 
 def _span(footer: pq.FileMetaData, group: Group) -> tuple[int, int]:
