@@ -19,7 +19,7 @@ from image_search.tidy import tidy
 
 if TYPE_CHECKING:
     from image_search.evaluation import Question
-    from image_search.evaluation_report import Figure, Report, Variant
+    from image_search.evaluation_report import Figure, Figures, Report, Variant
     from image_search.search import Searcher
     from image_search.taxonomy import Taxonomy
 
@@ -102,13 +102,11 @@ def evaluate(
 
 def as_table(report: "Report") -> str:
     """A report in lines for a terminal."""
-    from image_search.evaluation_report import FIGURES
-
     info = report.taxonomy
     head = ["class", "yes", "no", "right of 10", "of 50", "found", "AP", "nDCG", "judged", "bar"]
     rows = []
     for one in report.classes:
-        figures = [_of(getattr(one.index, key)) for key in FIGURES]
+        figures = _figures(one.index)
         bar = "–" if one.reached is None else f"{one.reached:.0%}"
         reached = bar if one.depth in (0, 10) else f"{bar} of {one.depth}"
         rows.append(
@@ -121,10 +119,9 @@ def as_table(report: "Report") -> str:
                 reached,
             ]
         )
-    over = [_of(getattr(report.index, key)) for key in FIGURES]
+    over = _figures(report.index)
     rows.append(["all classes", "", "", *over, f"{report.judged_at_10:.0%}", ""])
-    exact = [_of(getattr(report.exact, key)) for key in FIGURES]
-    rows.append(["  exact search", "", "", *exact, "", ""])
+    rows.append(["  exact search", "", "", *_figures(report.exact), "", ""])
     agreed = "" if report.kappa is None else f", kappa {report.kappa:.2f}"
     lines = [
         f"{tidy(report.collection.name)}, {report.collection.pictures:,} pictures, model "
@@ -146,24 +143,30 @@ def as_table(report: "Report") -> str:
 
 
 def _compared(variants: "list[Variant]") -> list[list[str]]:
-    from image_search.evaluation_report import FIGURES
-
     rows = [["side by side", "right of 10", "of 50", "found", "AP", "nDCG", "judged", "class"]]
     for one in variants:
-        figures = [_of(getattr(one.figures, key)) for key in FIGURES]
+        figures = _figures(one.figures)
         zero_shot = "–" if one.zero_shot is None else f"{one.zero_shot:.2f}"
         rows.append([tidy(one.name), *figures, f"{one.judged_at_10:.0%}", zero_shot])
         if one.differences:
-            told = [_of(getattr(one.differences, key), signed=True) for key in FIGURES]
-            rows.append(["  difference", *told, "", ""])
+            rows.append(["  difference", *_figures(one.differences, signed=True), "", ""])
     return rows
+
+
+def _figures(figures: "Figures", signed: bool = False) -> list[str]:
+    """The first with its interval; those of the others are in the file."""
+    from image_search.evaluation_report import FIGURES
+
+    first, *others = [getattr(figures, key) for key in FIGURES]
+    bare = [one.model_copy(update={"low": None}) for one in others]
+    return [_of(one, signed) for one in (first, *bare)]
 
 
 def _of(figure: "Figure", signed: bool = False) -> str:
     if figure.value is None:
         return "–"
     sign = "+" if signed else ""
-    within = "" if figure.low is None else f" ({figure.low:{sign}.2f}–{figure.high:{sign}.2f})"
+    within = "" if figure.low is None else f" ({figure.low:{sign}.2f} to {figure.high:{sign}.2f})"
     return f"{figure.value:{sign}.2f}{within}"
 
 

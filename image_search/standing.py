@@ -156,7 +156,8 @@ def choose(
 ) -> tuple[Found | None, str]:
     """The newest report that counts; if none does, why the newest of all does not."""
     why = ""
-    for report in sorted(reports, key=lambda one: one.created, reverse=True):
+    oldest_first = sorted(reports, key=lambda one: one.created)
+    for report in oldest_first[::-1]:
         reason = _why_not(report, encoder, taxonomy)
         change = Change(0, 0, True)
         if not reason:
