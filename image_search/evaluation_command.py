@@ -122,12 +122,13 @@ def as_table(report: "Report") -> str:
     over = _figures(report.index)
     rows.append(["all classes", "", "", *over, f"{report.judged_at_10:.0%}", ""])
     rows.append(["  exact search", "", "", *_figures(report.exact), "", ""])
+    judges = "judge" if report.judges == 1 else "judges"
     agreed = "" if report.kappa is None else f", kappa {report.kappa:.2f}"
     lines = [
         f"{tidy(report.collection.name)}, {report.collection.pictures:,} pictures, model "
         f"{report.encoder.name}",
         f"{tidy(info.name)}, version {tidy(info.version)}: {report.judgements:,} judgements of "
-        f"{report.judges:,} judges{agreed}",
+        f"{report.judges:,} {judges}{agreed}",
         "",
         *_columns([head, *rows]),
         f"The index finds {report.index_recall_at_10:.1%} of the exact ten nearest.",

@@ -50,7 +50,7 @@ def as_html(report: Report, firsts: Firsts, standing: str = "") -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="robots" content="noindex"><title>{title}</title>'
-        f"<style>{_style()}</style></head><body>{''.join(body)}</body></html>"
+        f"<style>{_style()}</style></head><body><main>{''.join(body)}</main></body></html>"
     )
 
 
@@ -83,7 +83,7 @@ def _summary(report: Report) -> str:
     )
     return (
         "<h2>Over all classes</h2><table><caption>Means over the classes; below each, where it "
-        "would lie in 95 of 100 choices of such classes.</caption><thead><tr><th></th>"
+        "would lie in 95 of 100 choices of such classes.</caption><thead><tr><td></td>"
         "<th>As visitors get it</th><th>Exact search</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
         f"<p>The index finds {report.index_recall_at_10:.1%} of the exact ten nearest pictures of "
@@ -95,7 +95,8 @@ def _classes(report: Report) -> str:
     head = "".join(f"<th>{name}</th>" for name in FIGURES.values())
     rows = "".join(_class(one) for one in report.classes)
     return (
-        "<h2>Class by class</h2><div class=wide><table><caption>As visitors get it. Below each "
+        '<h2>Class by class</h2><div class=wide tabindex=0 role=region aria-label="Class by class">'
+        "<table><caption>As visitors get it. Below each "
         "figure, where it would lie with these prompts in 95 of 100 collections of such pictures. "
         "An interval without width is no certainty.</caption><thead><tr><th>Class</th>"
         f"<th>Judged yes, no</th>{head}<th>Judged of the first 10</th><th>Held against the bar of "
@@ -158,10 +159,11 @@ def _variants(variants: Sequence[Variant]) -> str:
         )
 
     return (
-        "<h2>Side by side</h2><div class=wide><table><caption>Below each figure the difference to "
+        '<h2>Side by side</h2><div class=wide tabindex=0 role=region aria-label="Side by side">'
+        "<table><caption>Below each figure the difference to "
         "the first line, class by class, and where it would lie in 95 of 100 choices of classes: "
         "where that holds 0, neither is better as far as this shows.</caption><thead><tr>"
-        f"<th></th>{head}<th>Judged of the first 10</th><th>Put into the right class</th></tr>"
+        f"<td></td>{head}<th>Judged of the first 10</th><th>Put into the right class</th></tr>"
         f"</thead><tbody>{''.join(map(row, variants))}</tbody></table></div>"
     )
 

@@ -25,7 +25,7 @@ from image_search.errors import ArtifactError, HubError
 from image_search.fetch import Helpers, Kept, Piece, Wire
 from image_search.files import MOST_OF_A_REPORT, Group, read_rows
 from image_search.fill import Filler
-from image_search.hub import ATTRIBUTES, PATIENCE, State, client, look, telling
+from image_search.hub import ATTRIBUTES, PATIENCE, client, look, telling
 from image_search.manifest import (
     BY_HAND,
     CARD,
@@ -146,20 +146,11 @@ class HubFiles:
         return set(self._entries) - {ATTRIBUTES}
 
     def reports(self) -> list[bytes]:
-        """Of the newest commit: a test is made and published after the version that it is of."""
         try:
-            now = look(self.repo)
-            return [self._report(name, now.commit) for name in reports_in(now)]
+            return published_reports(self.repo)
         except HubError as error:
             say(f"warning: reports on tests of {self.repo} cannot be read: {error}")
             return []
-
-    def _report(self, name: str, commit: str) -> bytes:
-        with telling(self.repo), disable_progress_bars():
-            path = hf_hub_download(
-                self.repo, name, repo_type="dataset", revision=commit, etag_timeout=PATIENCE
-            )
-        return Path(path).read_bytes()
 
     def local(self, name: str) -> Path:
         known = name in self._infos and name not in LOOSE
@@ -304,13 +295,20 @@ class HubFiles:
         )
 
 
-def reports_in(state: State) -> list[str]:
-    """The names of the reports in a repository."""
-    return sorted(
-        name
-        for name, entry in state.entries.items()
-        if name.startswith(EVALUATION) and name.endswith(".json") and entry.size <= MOST_OF_A_REPORT
-    )
+def published_reports(repo: str) -> list[bytes]:
+    """The reports in the newest commit of a repository: a test is made, and published, after the
+    version that it is of. Raises HubError."""
+    now = look(repo)
+    found = []
+    for name, entry in sorted(now.entries.items()):
+        wanted = name.startswith(EVALUATION) and name.endswith(".json")
+        if wanted and entry.size <= MOST_OF_A_REPORT:
+            with telling(repo), disable_progress_bars():
+                path = hf_hub_download(
+                    repo, name, repo_type="dataset", revision=now.commit, etag_timeout=PATIENCE
+                )
+            found.append(Path(path).read_bytes())
+    return found
 
 
 def _span(footer: pq.FileMetaData, group: Group) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from image_search.artifact import Artifact
 from image_search.errors import ConfigError
 from image_search.evaluation_report import KIND, ClassReport, Report, parsed
 from image_search.judgements import Judgement, Judgements
+from image_search.manifest import Manifest
 from image_search.repo import REPO
 from image_search.settings import Mode, settings
 from image_search.state import State
@@ -221,6 +222,18 @@ def standing_now(artifact: Artifact) -> Standing:
         return Standings(artifact, state).now()
     finally:
         state.close()
+
+
+def foreseen(manifest: Manifest, published: Sequence[Report], state: State | None) -> Standing:
+    """How a collection will stand, by its manifest alone: what came and went is not counted."""
+    found, why_not = choose(
+        [*published, *(reports_of(state) if state else [])],
+        EncoderIdentity.of(manifest),
+        newest_taxonomy(state) if state else None,
+        lambda report: Change(0, 0, True),
+        manifest.rows,
+    )
+    return standing(found, why_not)
 
 
 def _why_not(report: Report, encoder: EncoderIdentity, taxonomy: Taxonomy | None) -> str:
