@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from image_search.agreement import agreement
 from image_search.artifact import Artifact
 from image_search.errors import ConfigError
 from image_search.evaluation_report import (
@@ -21,6 +22,7 @@ from image_search.evaluation_report import (
 from image_search.judgements import Judgement
 from image_search.metrics import judged_at, precision_at
 from image_search.rankings import (
+    PLACE,
     TEN,
     Ranker,
     Ranking,
@@ -28,15 +30,13 @@ from image_search.rankings import (
     hits_of,
     known_depth,
     over_classes,
+    templated,
 )
 from image_search.search import Searcher
 from image_search.taxonomy import Taxonomy
 from image_search.tested import EncoderIdentity, Extent
-from image_search.verdicts import Verdicts, agreements, fully_judged, mean_kappa, verdicts
+from image_search.verdicts import Verdicts, fully_judged, verdicts
 from image_search.zero_shot import zero_shot
-
-PLACE = "{}"
-"""Where a template takes a prompt."""
 
 FULLY_JUDGED = 0.9
 """The share of the first ten that has to be judged for a comparison to be fair."""
@@ -82,7 +82,7 @@ def evaluate(
     base = _Run(searcher, question, progress)
     classes = base.reports()
     manifest = searcher.artifact.manifest
-    found = agreements(question.judgements)
+    agreed = agreement(question.judgements)
     variants = _variants(searcher, base, question, progress)
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -100,8 +100,8 @@ def evaluate(
         ),
         judgements=len(question.judgements),
         judges=len({one.by for one in question.judgements}),
-        kappa=mean_kappa(found),
-        pairs=[Pair(both=one.both, kappa=one.kappa) for one in found],
+        kappa=agreed.kappa,
+        pairs=[Pair(both=one.both, kappa=one.kappa) for one in agreed.pairs],
         classes=classes,
         index=over_classes([one.index for one in classes]),
         exact=over_classes([one.exact for one in classes]),
@@ -131,7 +131,7 @@ class _Run:
 
     def _measure(self, question: Question, progress: Progress, template: str) -> None:
         self.prompts = {
-            one.name: [template.replace(PLACE, prompt) for prompt in one.prompts]
+            one.name: [templated(prompt, template) for prompt in one.prompts]
             for one in question.taxonomy.classes
         }
         known = verdicts(question.judgements)
@@ -279,7 +279,7 @@ def _notes(
         )
     if len({one.by for one in question.judgements}) < 2:
         notes.append("One person alone has judged: nothing is known of how far others would agree.")
-    cut = [p for own in base.prompts.values() for p in own if base.ranker.encoder.read_part(p) != p]
+    cut = [p for own in base.prompts.values() for p in own if base.ranker.is_cut(p)]
     if cut:
         notes.append(f"The model read these prompts only in part: {_listed(cut)}.")
     if base.zero_shot and base.zero_shot.source == "judgements":

@@ -44,9 +44,8 @@ def by_address(searcher: Searcher, base: str, verdicts: Mapping[str, Verdicts]) 
 
     def firsts(class_name: str, prompt: str) -> Sequence[First]:
         said = verdicts.get(class_name, Verdicts())
-        plain = prompt.replace('"', " ").replace("“", " ").replace("”", " ")
         try:
-            hits = searcher.search(f'"{plain}"', k=TEN)
+            hits = searcher.search(prompt, k=TEN)
         except QueryError:
             return []
         version = searcher.artifact.short_version

@@ -192,25 +192,27 @@ class Report(_Record):
     def for_state(self) -> dict[str, Any]:
         """The same without ids of pictures, and small enough for a record.
 
-        Raises ConfigError if it has too many classes for that.
+        Of many pictures a smaller sample is kept if need be, and then no figures of prompts. Raises
+        ConfigError if it has too many classes even so.
         """
-        prompts = [[p.model_copy(update={"first": []}) for p in c.prompts] for c in self.classes]
-        small = self.model_copy(
-            update={
-                "classes": [
-                    c.model_copy(update={"prompts": own})
-                    for c, own in zip(self.classes, prompts, strict=True)
-                ]
-            }
+        small = self._with_prompts(
+            [[p.model_copy(update={"first": []}) for p in c.prompts] for c in self.classes]
         )
-        if _size(small) > MOST_BYTES and self.tested.count > FEWEST:
+        if _size(small) > MOST_BYTES:
             small = small.model_copy(update={"tested": self.tested.fewer(FEWEST)})
+        if _size(small) > MOST_BYTES:
+            small = small._with_prompts([[] for _ in self.classes])
         if _size(small) > MOST_BYTES:
             raise ConfigError(
                 f"The report on {len(self.classes):,} classes is too long to be kept with what "
                 "people add. Test them in several taxonomies."
             )
         return small.dumped()
+
+    def _with_prompts(self, prompts: list[list[PromptReport]]) -> "Report":
+        pairs = zip(self.classes, prompts, strict=True)
+        classes = [one.model_copy(update={"prompts": own}) for one, own in pairs]
+        return self.model_copy(update={"classes": classes})
 
 
 def _size(report: Report) -> int:

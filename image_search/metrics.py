@@ -8,8 +8,8 @@ divide by: these are of the pool, and may be too high. `judged_at` says how much
 judged; a figure without it says little.
 
 The formulas are those of Manning, Raghavan and Schütze, Introduction to Information Retrieval
-(2008), chapter 8, and of trec_eval; nDCG is Järvelin and Kekäläinen's (2002) with gains of 0 and 1;
-kappa is Cohen's (1960). Tests hold them against scikit-learn's.
+(2008), chapter 8, and of trec_eval; nDCG is Järvelin and Kekäläinen's (2002) with gains of 0 and 1.
+Tests hold them against scikit-learn's.
 """
 
 from collections.abc import Sequence
@@ -75,20 +75,6 @@ def ndcg_at(ranking: Ranking, k: int, relevant: int) -> float | None:
         return None
     gains = hits(ranking[:k])
     return float(gains @ _discounts(len(gains)) / _discounts(min(k, relevant)).sum())
-
-
-def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """How much two judges agree beyond chance, over the same pictures: 1 at most, 0 as by chance.
-
-    None if there are no pictures, or if both always gave one and the same answer: then chance alone
-    would have them agree.
-    """
-    if not first:
-        return None
-    agreed = float(np.mean([a == b for a, b in zip(first, second, strict=True)]))
-    answers = {*first, *second}
-    by_chance = sum(first.count(a) * second.count(a) for a in answers) / len(first) ** 2
-    return None if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
 
 
 def interval(samples: Numbers) -> Interval | None:

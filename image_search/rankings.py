@@ -1,17 +1,21 @@
 """The pictures that prompts bring, by the index and by exact search, and the figures of a class."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_search import metrics
+from image_search.compose import together
 from image_search.encoder import Encoder, Vectors
+from image_search.errors import NotFoundError
 from image_search.evaluation_report import FIGURES, Figure, Figures
 from image_search.index.exact import ROUNDING, ExactIndex
+from image_search.index.protocol import Index
 from image_search.metrics import SAMPLES, Hits, Interval
+from image_search.query import Query, Term, parse
 from image_search.search import Searcher
 from image_search.verdicts import Verdicts
 
@@ -19,6 +23,9 @@ DEPTH = 1_000
 """Pictures of a ranking that are looked at, as in trec_eval; those further down are not found."""
 
 TEN = 10
+
+PLACE = "{}"
+"""Where a template takes a prompt."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,8 @@ class Ranking:
 
 
 class Ranker:
-    """Asks one collection. What is withdrawn is left out, as it is for visitors.
-
-    A prompt is one sentence: signs and “or” mean nothing in it.
-    """
+    """Asks one collection, in the language of `query`. What is withdrawn is left out, as it is for
+    visitors; the policy is not asked: what it keeps from visitors may be tested."""
 
     def __init__(self, searcher: Searcher) -> None:
         self.encoder: Encoder = searcher.encoder
@@ -54,14 +59,17 @@ class Ranker:
         """Ids of all pictures that can be found."""
 
     def rank(self, prompt: str) -> Ranking:
-        """The first DEPTH pictures of a prompt."""
-        vector = self.encoder.encode_texts([prompt])[0]
-        rows, _ = self._index.search(vector, DEPTH, self.hidden)
-        best, scores = self.exact.search(vector, DEPTH, self.hidden)
-        first = [self.exact.vector(int(row)) @ vector for row in rows[:TEN]]
+        """The first DEPTH pictures of a prompt. Raises QueryError if it cannot be asked."""
+        asked = parse(prompt)
+        towards = self._towards(asked)
+        named = {self.rows[term.text] for term in asked.terms if term.is_picture}
+        hidden = self.hidden | named
+        rows, _ = _nearest(self._index, towards, hidden)
+        best, scores = _nearest(self.exact, towards, hidden)
         needed = scores[:TEN]
+        first = [max(self.exact.vector(row) @ one for one in towards) for row in rows[:TEN]]
         # By the score, not by the row: of pictures that are the same any will do.
-        reached = sum(score >= needed[-1] - ROUNDING for score in first)
+        reached = sum(bool(score >= needed[-1] - ROUNDING) for score in first)
         return Ranking(
             prompt,
             [self.ids[row] for row in rows],
@@ -74,13 +82,57 @@ class Ranker:
 
         As CLIP's authors do (Radford et al. 2021, section 3.1.4).
         """
-        mean = self.encoder.encode_texts(list(prompts)).mean(axis=0)
-        unit: Vectors = mean / max(float(np.linalg.norm(mean)), 1e-12)
-        return unit
+        towards = [one for prompt in prompts for one in self._towards(parse(prompt))]
+        mean: Vectors = together([(1.0, one) for one in towards])
+        return mean
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the model reads a prompt only in part."""
+        words = [term.text for term in parse(prompt).terms if not term.is_picture]
+        return any(self.encoder.read_part(text) != text for text in words)
+
+    def _towards(self, asked: Query) -> list[Vectors]:
+        """The vectors of a question, of which the best counts, as the search makes them."""
+        return [
+            together([(term.weight, self._vector(term)) for term in choice])
+            for choice in asked.choices()
+        ]
+
+    def _vector(self, term: Term) -> Vectors:
+        if not term.is_picture:
+            return self.encoder.encode_texts([term.text])[0]
+        if term.text not in self.found:
+            raise NotFoundError(f"This collection has no picture “{term.text[:200]}”.")
+        return self.exact.vector(self.rows[term.text])
 
     def vectors(self, ids: Sequence[str]) -> Vectors:
         """(n, dim) unit vectors of pictures."""
         return np.stack([self.exact.vector(self.rows[id]) for id in ids])
+
+
+def templated(prompt: str, template: str) -> str:
+    """A prompt, with the words of each of its terms put into the place of a template."""
+    groups = [
+        tuple(
+            term if term.is_picture else replace(term, text=template.replace(PLACE, term.text))
+            for term in group
+        )
+        for group in parse(prompt).groups
+    ]
+    return prompt if template == PLACE else str(Query(tuple(groups)))
+
+
+def _nearest(
+    index: Index, towards: Sequence[Vectors], hidden: frozenset[int]
+) -> tuple[list[int], list[float]]:
+    """The DEPTH rows nearest to any of the vectors, best first, ties by row."""
+    best: dict[int, float] = {}
+    for vector in towards:
+        rows, scores = index.search(vector, DEPTH, hidden)
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            best[row] = max(score, best.get(row, -1.0))
+    ordered = sorted(best, key=lambda row: (-best[row], row))[:DEPTH]
+    return ordered, [best[row] for row in ordered]
 
 
 def known_depth(verdicts: Verdicts) -> int:

@@ -14,18 +14,15 @@ from typing import Literal
 from pydantic import BaseModel
 
 from image_search.artifact import Artifact
-from image_search.errors import ConfigError
+from image_search.errors import ConfigError, QueryError
 from image_search.evaluation_report import KIND, ClassReport, Report, parsed
 from image_search.judgements import Judgement, Judgements
 from image_search.manifest import Manifest
 from image_search.repo import REPO
 from image_search.settings import Mode, settings
 from image_search.state import State
-from image_search.taxonomy import Taxonomy
+from image_search.taxonomy import Taxonomies, Taxonomy
 from image_search.tested import Change, EncoderIdentity
-
-TAXONOMY = "taxonomy"
-"""Records of the state that hold one, as text."""
 
 ROUNDING = 1e-6
 """What a share may fall short of the bar by: reports are rounded."""
@@ -139,13 +136,12 @@ def reports_of(state: State) -> list[Report]:
 
 
 def newest_taxonomy(state: State) -> Taxonomy | None:
-    """The last taxonomy that was added to a state and can be read."""
-    for record in reversed(state.records(TAXONOMY)):
-        try:
-            return Taxonomy.parse(record.said["text"])
-        except (ConfigError, LookupError):  # of a later release
-            continue
-    return None
+    """The taxonomy of a state, if there is one that can be read."""
+    try:
+        kept = Taxonomies(state).latest()
+    except QueryError:  # of another release
+        return None
+    return kept.taxonomy if kept else None
 
 
 def choose(

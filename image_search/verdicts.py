@@ -1,12 +1,10 @@
-"""What counts of what judges said: one verdict a class and picture, and how far judges agree."""
+"""What counts of what judges said: one verdict a class and picture."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from image_search.judgements import Judgement
-from image_search.metrics import cohen_kappa
 
 
 @dataclass
@@ -33,15 +31,6 @@ class Verdicts:
         return Verdicts(self.yes & ids, self.no & ids, self.tied & ids, self.unsure & ids)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Two judges, on how many questions both answered, and Cohen's kappa."""
-
-    judges: tuple[str, str]
-    both: int
-    kappa: float | None
-
-
 def verdicts(judgements: Iterable[Judgement]) -> dict[str, Verdicts]:
     """Class → what counts: the majority of the judges; `unsure` is no vote, a tie no verdict."""
     answers: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -58,27 +47,6 @@ def verdicts(judgements: Iterable[Judgement]) -> dict[str, Verdicts]:
         else:
             (of_class.yes if yes > no else of_class.no).add(id)
     return dict(found)
-
-
-def agreements(judgements: Iterable[Judgement]) -> list[Agreement]:
-    """How far each two judges agree on what both were asked; three answers: yes, no, unsure."""
-    answers: dict[str, dict[tuple[str, str], str]] = defaultdict(dict)
-    for one in judgements:
-        answers[one.by][one.class_name, one.id] = one.answer
-    found = []
-    for first, second in combinations(sorted(answers), 2):
-        both = sorted(answers[first].keys() & answers[second].keys())
-        if both:
-            given = ([answers[judge][key] for key in both] for judge in (first, second))
-            found.append(Agreement((first, second), len(both), cohen_kappa(*given)))
-    return found
-
-
-def mean_kappa(found: Sequence[Agreement]) -> float | None:
-    """The mean over the pairs of judges, by how many questions both answered."""
-    known = [(one.kappa, one.both) for one in found if one.kappa is not None]
-    total = sum(both for _, both in known)
-    return sum(kappa * both for kappa, both in known) / total if total else None
 
 
 def fully_judged(found: Mapping[str, Verdicts], classes: Sequence[str]) -> dict[str, str]:

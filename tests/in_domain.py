@@ -4,7 +4,7 @@ from typing import Any
 
 from image_search.evaluation import Question, evaluate
 from image_search.evaluation_report import KIND, Report
-from image_search.judgements import Judgement, Judgements
+from image_search.judgements import Answer, Given, Judgement, Judgements
 from image_search.search import Searcher
 from image_search.state import State
 from image_search.taxonomy import Taxonomy
@@ -31,19 +31,18 @@ RIGHT = {"warm": (RED, ORANGE, YELLOW), "cold": (BLUE,)}
 
 def judge(state: State, by: str = "ann", taxonomy: Taxonomy = TAXONOMY, **wrong: str) -> None:
     """Have somebody judge every picture for every class; `wrong`: class → one that they deny."""
-    records: list[dict[str, Any]] = []
+    given = []
     for name, right in RIGHT.items():
         for id in (RED, ORANGE, YELLOW, GREEN, BLUE):
             yes = id in right and wrong.get(name) != id
-            said = {"id": id, "answer": "yes" if yes else "no", "by": by, "version": ""}
-            records.append({"taxonomy": taxonomy.sha256, "class": name, **said})
-    state.add_all("judgement", records)
+            given.append(Given(name, id, Answer.YES if yes else Answer.NO))
+    Judgements(state).add(taxonomy, given, by, version="")
 
 
 def judged() -> list[Judgement]:
     """The same, of nobody's state."""
     return [
-        Judgement(name, id, "yes" if id in right else "no", "ann", "2026-11-21T10:00:00Z")
+        Judgement(name, id, Answer.YES if id in right else Answer.NO, "ann", "2026-11-21T10:00:00Z")
         for name, right in RIGHT.items()
         for id in (RED, ORANGE, YELLOW, GREEN, BLUE)
     ]

@@ -14,11 +14,12 @@ from image_search.errors import ConfigError
 from image_search.evaluation import Question, evaluate
 from image_search.evaluation_report import parsed
 from image_search.folder import open_folder
-from image_search.judgements import Judgement
+from image_search.judgements import Answer, Judgement
+from image_search.rankings import Ranker, templated
 from image_search.search import Searcher
 from image_search.taxonomy import Taxonomy
 from image_search.tested import Extent
-from image_search.verdicts import agreements, verdicts
+from image_search.verdicts import verdicts
 from image_search.zero_shot import read_labels
 
 TAXONOMY = Taxonomy.parse(
@@ -40,7 +41,7 @@ GREEN, BLUE = "cold/green.png", "cold/blue.png"
 def judged(by: str, class_name: str, **answers: str) -> list[Judgement]:
     ids = {"red": RED, "orange": ORANGE, "yellow": YELLOW, "green": GREEN, "blue": BLUE}
     return [
-        Judgement(class_name, ids[name], answer, by, "2026-11-21T10:00:00Z")  # type: ignore[arg-type]
+        Judgement(class_name, ids[name], Answer(answer), by, "2026-11-21T10:00:00Z")
         for name, answer in answers.items()
     ]
 
@@ -139,6 +140,17 @@ def test_templates_and_other_collections_are_compared_class_by_class(
         evaluate(searcher, Question(TAXONOMY, ANSWERS, templates=["a drawing"]))
 
 
+def test_prompts_are_questions_of_the_search(searcher: Searcher) -> None:
+    ranker = Ranker(searcher)
+    for prompt in ("red OR blue", "yellow -green", f"red +like:{BLUE}", "yellow"):
+        found = [hit.id for hit in searcher.search(prompt, k=5)]
+        assert ranker.rank(prompt).index == ranker.rank(prompt).exact == found, prompt
+    assert templated("a cat OR a dog -red", "a drawing of {}") == (
+        "a drawing of a cat OR a drawing of a dog -a drawing of red"
+    )
+    assert templated("  a cat", "{}") == "  a cat"
+
+
 def test_majority_ties_and_unsure() -> None:
     told = [
         *judged("ann", "warm", red="yes", blue="no", green="unsure"),
@@ -147,7 +159,6 @@ def test_majority_ties_and_unsure() -> None:
     ]
     warm = verdicts(told)["warm"]
     assert (warm.yes, warm.no, warm.tied, warm.unsure) == ({RED}, set(), {BLUE}, {GREEN})
-    assert [one.both for one in agreements(told)] == [3, 2, 2]
 
 
 def test_the_copy_for_the_state_names_no_picture_and_can_be_read(searcher: Searcher) -> None:
@@ -165,7 +176,14 @@ def test_no_report_is_longer_than_a_record_may_be(searcher: Searcher) -> None:
     report = evaluate(searcher, Question(TAXONOMY, ANSWERS))
     ids = [f"pictures/{n}.jpg" for n in range(20_000)]
     long = report.model_copy(update={"classes": report.classes * 20, "tested": Extent.of(ids, "")})
-    assert len(json.dumps(long.for_state())) < 100_000
+    kept = long.for_state()
+    assert len(json.dumps(kept)) < 100_000
+    assert kept["classes"][0]["prompts"]
+    largest = long.classes[0].model_copy(update={"prompts": long.classes[0].prompts * 6})
+    longest = long.model_copy(update={"classes": [largest] * 50})
+    kept = longest.for_state()
+    assert len(json.dumps(kept)) < 100_000
+    assert not kept["classes"][0]["prompts"]
     with pytest.raises(ConfigError, match="4,000 classes"):
         report.model_copy(update={"classes": report.classes * 2_000}).for_state()
 

@@ -14,7 +14,9 @@ import image_search
 from image_search.cli import app
 from image_search.errors import ConfigError
 from image_search.evaluation_report import parsed
+from image_search.judgements import Answer, Given, Judgements
 from image_search.state import State
+from image_search.taxonomy import Taxonomy
 
 
 @pytest.fixture
@@ -98,10 +100,8 @@ HOSTILE = '<script>alert("x")</script> & {} ${1}'
 def test_words_of_others_stay_words_in_the_page(state: State, tmp_path: Path) -> None:
     text = TEXT.replace('"warm"', f"'{HOSTILE}'").replace('"red"', f"'{HOSTILE}'")
     state.add("taxonomy", text=text, by="kim")
-    from image_search.taxonomy import Taxonomy
-
-    said = {"taxonomy": Taxonomy.parse(text).sha256, "class": HOSTILE, "version": "", "by": "ann"}
-    state.add("judgement", id="warm/red.png", answer="yes", **said)
+    given = [Given(HOSTILE, "warm/red.png", Answer.YES)]
+    Judgements(state).add(Taxonomy.parse(text), given, "ann", version="")
     assert evaluate("--out", tmp_path / "report").exit_code == 0
     html = (tmp_path / "report/report.html").read_text(encoding="utf-8")
     assert "<script" not in html
