@@ -167,8 +167,13 @@ def _of(figure: "Figure", signed: bool = False) -> str:
     if figure.value is None:
         return "–"
     sign = "+" if signed else ""
-    within = "" if figure.low is None else f" ({figure.low:{sign}.2f} to {figure.high:{sign}.2f})"
-    return f"{figure.value:{sign}.2f}{within}"
+    value, low, high = (None if n is None else round(n, 2) + 0.0 for n in _numbers(figure))
+    within = "" if low is None else f" ({low:{sign}.2f} to {high:{sign}.2f})"
+    return f"{value:{sign}.2f}{within}"
+
+
+def _numbers(figure: "Figure") -> "tuple[float | None, float | None, float | None]":
+    return figure.value, figure.low, figure.high
 
 
 def _columns(rows: list[list[str]]) -> list[str]:

@@ -83,8 +83,7 @@ class Ranker:
         As CLIP's authors do (Radford et al. 2021, section 3.1.4).
         """
         towards = [one for prompt in prompts for one in self._towards(parse(prompt))]
-        mean: Vectors = together([(1.0, one) for one in towards])
-        return mean
+        return together([(1.0, one) for one in towards])
 
     def is_cut(self, prompt: str) -> bool:
         """Whether the model reads a prompt only in part."""
@@ -100,7 +99,8 @@ class Ranker:
 
     def _vector(self, term: Term) -> Vectors:
         if not term.is_picture:
-            return self.encoder.encode_texts([term.text])[0]
+            read: Vectors = self.encoder.encode_texts([term.text])[0]
+            return read
         if term.text not in self.found:
             raise NotFoundError(f"This collection has no picture “{term.text[:200]}”.")
         return self.exact.vector(self.rows[term.text])

@@ -2,18 +2,22 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from gated import environment
 from hub_here import CLIENTS_OWN, hub_here
 from hub_standin import HubStandin
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.repocard import RepoCard
-from in_domain import report_on
+from in_domain import TEXT, judge, report_on
+from typer.testing import CliRunner
 
 import image_search
 from image_search.build import build
 from image_search.card_results import model_index_of, with_report
+from image_search.cli import app
 from image_search.encoder import OnnxEncoder
 from image_search.errors import HubError
 from image_search.evaluation_hub import publish
@@ -22,6 +26,7 @@ from image_search.folder import open_folder
 from image_search.place import check_target
 from image_search.push import push
 from image_search.standing import Standings
+from image_search.state import State
 from image_search.verify import verify
 
 pytestmark = CLIENTS_OWN
@@ -121,6 +126,20 @@ def test_the_same_test_again_takes_the_place_of_the_former(built: Path) -> None:
     names = {one["dataset"]["config"] for one in model["results"]}
     assert names == {"Colours & light 1", "Plants 1"}
     assert with_report("no front matter", REPO, report).endswith("---\n\nno front matter")
+
+
+def test_the_command_publishes(hub: HubStandin, built: Path, tmp_path: Path) -> None:
+    push(built, REPO)
+    with environment(IMAGE_SEARCH_STATE=str(tmp_path / "state"), HF_TOKEN=hub.token("owner")):
+        state = State.open(tmp_path / "state")
+        state.add("taxonomy", text=TEXT, by="kim")
+        judge(state)
+        done = CliRunner().invoke(app, ["evaluate", "-a", REPO, "--publish"])
+        state.close()
+    assert done.exit_code == 0, done.exception
+    assert f"Published: evaluation/{datetime.now(UTC):%Y-%m-%d}-colours-light.json" in done.stdout
+    [told] = image_search.open(REPO, frozenset()).artifact.files.reports()
+    assert json.loads(told)["classes"][0]["prompts"][0]["first"]
 
 
 def test_a_report_needs_a_collection_to_lie_beside(hub: HubStandin, built: Path) -> None:
