@@ -24,6 +24,7 @@ from image_search.results import Hit, Record, Results
 from image_search.search import MAX_RESULTS, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.standing import Standing
 from image_search.tidy import tidy
 
 PREFIX = "/api/v1"
@@ -156,7 +157,7 @@ class Limits(BaseModel):
 
 
 class Collection(CollectionInfo):
-    """This collection in numbers."""
+    """This collection in numbers; `standing` is how far it was tested."""
 
     pictures: int
     created: str
@@ -168,6 +169,7 @@ class Collection(CollectionInfo):
     tables: list[AskedTable]
     rejects: dict[str, int]
     limits: Limits
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -282,8 +284,11 @@ def record(searcher: Searcher, base: str, id: str) -> PictureRecord:
     return PictureRecord(**_told(searcher, base, searcher.record(id)))
 
 
-def describe(searcher: Searcher) -> Collection:
-    """What a collection says of itself; withdrawn pictures are not counted."""
+def describe(searcher: Searcher, standing: Standing | None = None) -> Collection:
+    """What a collection says of itself; withdrawn pictures are not counted.
+
+    Without a `standing` it is said to be untested.
+    """
     manifest = searcher.artifact.manifest
     encoder = manifest.encoder
     return Collection(
@@ -311,6 +316,7 @@ def describe(searcher: Searcher) -> Collection:
             k=MAX_PAGE,
             total=MAX_RESULTS,
         ),
+        standing=standing or Standing(),
     )
 
 

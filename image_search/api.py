@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -45,6 +45,8 @@ from image_search.errors import (
     NotFoundError,
     QueryError,
 )
+from image_search.evaluation_page import Evaluation
+from image_search.evaluation_report import Report
 from image_search.exports import Citation
 from image_search.facets import Facets
 from image_search.near_copies import near_copies
@@ -53,6 +55,7 @@ from image_search.say import say
 from image_search.search import MAX_RESULTS, Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.standing import Standings
 from image_search.take_away import FILE_TYPES, Format
 from image_search.withdrawal import Withdrawals
 
@@ -220,8 +223,16 @@ def _only(role: Role) -> Any:
     return Depends(check)
 
 
-def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> FastAPI:
-    """The application that is mounted at PREFIX, for one collection."""
+def create_api(
+    searcher: Searcher,
+    withdrawals: Withdrawals,
+    log: SearchLog,
+    standings: Standings | None = None,
+) -> FastAPI:
+    """The application that is mounted at PREFIX, for one collection.
+
+    Without `standings` it is said to be untested.
+    """
     api = FastAPI(
         title="Image search",
         version=image_search.__version__,
@@ -362,8 +373,8 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
 
     @api.get("/collection")
     def collection() -> Collection:
-        """This collection in numbers, and the model that reads it."""
-        return answers.describe(searcher)
+        """This collection in numbers, the model that reads it, and how far that was tested."""
+        return answers.describe(searcher, standings.now() if standings else None)
 
     @api.get("/you")
     def you(request: Request) -> You:
@@ -371,6 +382,8 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         return You(**vars(visitor_of(request)))
 
     _add_withdrawals(api, searcher, withdrawals)
+    if standings:
+        _add_evaluation(api, Evaluation(searcher, standings))
 
     @api.get("/health")
     def health() -> Health:
@@ -408,6 +421,21 @@ def _add_withdrawals(api: FastAPI, searcher: Searcher, withdrawals: Withdrawals)
         """Pictures that look like copies of one: whoever withdraws it may mean these too."""
         found = near_copies(searcher, id)
         return NearCopies(pictures=answers.hits(searcher, base_of(request), found))
+
+
+def _add_evaluation(api: FastAPI, shown: Evaluation) -> None:
+    """The report on how the collection was tested."""
+
+    @api.get("/evaluation", response_class=HTMLResponse)
+    def evaluation(request: Request) -> str:
+        """The report that counts at this moment, as a page with the first pictures of its prompts.
+        404 while the collection is not tested."""
+        return shown.page(base_of(request))
+
+    @api.get("/evaluation.json")
+    def evaluation_figures() -> Report:
+        """The same report in figures."""
+        return shown.report()
 
 
 def base_of(request: Request) -> str:

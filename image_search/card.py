@@ -126,17 +126,17 @@ def card(manifest: Manifest, notice: str | None) -> str:
         licence=_licence_lines(info.rights),
         size=next((name for limit, name in _SIZES if manifest.rows < limit), "n>10M"),
     )
-    return _sealed(front + "\n" + "\n\n".join(section for section in sections if section) + "\n")
+    return sealed(front + "\n" + "\n\n".join(section for section in sections if section) + "\n")
 
 
 def named(text: str, repo: str) -> str:
     """A card that a build wrote, for the repository that it is pushed into."""
-    return _sealed(_unsealed(text).replace(f'"{UNNAMED}"', json.dumps(repo)))
+    return sealed(unsealed(text).replace(f'"{UNNAMED}"', json.dumps(repo)))
 
 
 def is_untouched(text: str) -> bool:
     """Whether a card is as this program wrote it: nobody has changed it by hand."""
-    return text == _sealed(_unsealed(text))
+    return text == sealed(unsealed(text))
 
 
 def licence(rights: str) -> str | None:
@@ -173,11 +173,11 @@ def _licence_lines(rights: str) -> str:
     return f"license: {id}\n"
 
 
-def _sealed(text: str) -> str:
+def sealed(text: str) -> str:
     """A text with its own hash at the end."""
     return text + _SEAL.format(hashlib.sha256(text.encode()).hexdigest())
 
 
-def _unsealed(text: str) -> str:
+def unsealed(text: str) -> str:
     """A text without its seal."""
     return _SEALED.sub("", text)

@@ -25,6 +25,7 @@ from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.engine.command import engine
 from image_search.errors import ImageSearchError
+from image_search.evaluation_command import evaluate
 from image_search.options import AsJson, Collection, Model
 from image_search.table_command import table
 
@@ -78,8 +79,11 @@ app.command()(search_command.cite)
 
 @app.command()
 def info(artifact: Collection = None, model: Model = None, as_json: AsJson = False) -> None:
-    """Say what a built collection holds and how it was made."""
+    """Say what a built collection holds, how it was made, and how far it was tested."""
+    from image_search.standing import standing_now
+
     opened = image_search.open(artifact, model=model).artifact
+    standing = standing_now(opened)
     manifest = opened.manifest
     if as_json:
         described = manifest.model_dump(mode="json", exclude={"files"})
@@ -87,6 +91,7 @@ def info(artifact: Collection = None, model: Model = None, as_json: AsJson = Fal
             json.dumps(
                 {
                     "version": opened.version,
+                    "standing": standing.model_dump(),
                     "name": opened.files.name,
                     "path": str(opened.path),
                     **described,
@@ -107,6 +112,7 @@ def info(artifact: Collection = None, model: Model = None, as_json: AsJson = Fal
         "tables": ", ".join(f"{t.name} ({t.rows:,} rows)" for t in manifest.tables) or "none",
         "recall at 10": f"{recall.text_at_10:.1%} for words, {recall.picture_at_10:.1%} for "
         "pictures, against exact search",
+        "tested": standing.said,
         "version": opened.version,
         "opened from": opened.files.name,
         "folder": str(opened.path),
@@ -280,6 +286,7 @@ def _demo_user() -> str:
 
 app.command()(bias)
 app.command()(deploy)
+app.command()(evaluate)
 app.add_typer(engine, name="engine", no_args_is_help=True)
 app.add_typer(table, name="table", no_args_is_help=True)
 

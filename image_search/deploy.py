@@ -38,10 +38,13 @@ from image_search.deploy_checks import (
     find_collection,
 )
 from image_search.errors import ConfigError, HubError
+from image_search.evaluation_report import parsed
 from image_search.hub import PATIENCE, client, telling
+from image_search.remote import published_reports
 from image_search.roles import Role, names_and_roles
 from image_search.space import Space, look_at_space, page_of, told_address
 from image_search.space_files import space_files
+from image_search.standing import HOW_TO_OPEN, foreseen
 from image_search.state import State
 
 Visibility = Literal["private", "protected", "public"]
@@ -124,6 +127,7 @@ def deploy(wanted: Wanted, space_token: str | None = None, dry_run: bool = False
     HubError if the Hub refuses or cannot be reached.
     """
     plan = _plan(wanted, space_token)
+    state = State.open(plan.state, make=False) if plan.state_exists else None
     if not dry_run:
         _run(wanted.space, plan.steps)
     exists = plan.space.exists or not dry_run
@@ -140,9 +144,10 @@ def deploy(wanted: Wanted, space_token: str | None = None, dry_run: bool = False
         changes=[step.text for step in plan.steps],
         notes=[
             *plan.collection.notes,
-            *_about_changes(plan),
+            *_about_changes(plan, state),
             *_about_visibility(wanted.space, visibility),
             *_about_token(plan, space_token),
+            *_about_test(plan, state),
         ],
         dry_run=dry_run,
     )
@@ -390,14 +395,23 @@ def _address(name: str, exists: bool) -> str:
     return f"https://{re.sub('[^a-z0-9]', '-', name.lower())}.hf.space"
 
 
-def _about_changes(plan: _Plan) -> list[str]:
+def _about_test(plan: _Plan, state: State | None) -> list[str]:
+    """What the page will say of tests in the domain, and what that means for opening it to all."""
+    if plan.collection.manifest is None:
+        return []
+    published = map(parsed, published_reports(plan.collection.artifact.partition("@")[0]))
+    now = foreseen(plan.collection.manifest, [one for one in published if one], state)
+    if now.verdict == "passed":
+        return [now.said]
+    return [f"{now.said} The page says so above the pictures. {HOW_TO_OPEN}"]
+
+
+def _about_changes(plan: _Plan, state: State | None) -> list[str]:
     """What `member add` and `member remove` have changed since: it counts more than a list here."""
-    if not plan.state_exists:
+    if state is None:
         return []
     notes = []
-    for (name, org), role in sorted(
-        AllowList(State.open(plan.state, make=False)).changes().items()
-    ):
+    for (name, org), role in sorted(AllowList(state).changes().items()):
         listed = (plan.orgs if org else plan.users).get(name)
         if role is None and listed:
             notes.append(

@@ -25,7 +25,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from image_search import hub
 from image_search.errors import ArtifactError, ConfigError, HubError
 from image_search.hub import PATIENCE, client, telling
-from image_search.manifest import BY_HAND, MANIFEST, MANIFEST_HASH, parse_manifest
+from image_search.manifest import BY_HAND, MANIFEST, MANIFEST_HASH, Manifest, parse_manifest
 from image_search.repo import REPO
 from image_search.roles import Role, names_and_roles
 
@@ -48,8 +48,13 @@ class Collection(NamedTuple):
 
     artifact: str
     """user/name@revision, at one that stays."""
-    by_hand: bool
+    manifest: Manifest | None
+    """None: it was made by hand."""
     notes: list[str]
+
+    @property
+    def by_hand(self) -> bool:
+        return self.manifest is None
 
 
 def check_names(space: str, state: str, artifact: str) -> None:
@@ -190,7 +195,9 @@ def find_collection(artifact: str, model: str | None, account: Account) -> Colle
         api.auth_check(repo, repo_type="dataset")  # of a gated one everybody may know the names
         refs = api.list_repo_refs(repo, repo_type="dataset")
     by_hand = MANIFEST not in {sibling.rfilename for sibling in info.siblings or []}
-    version = None if by_hand else _version(api, account, artifact, repo, str(info.sha))
+    manifest, version = None, ""
+    if not by_hand:
+        manifest, version = _manifest(api, account, artifact, repo, str(info.sha))
     if by_hand and not model:
         raise ArtifactError(
             f"{artifact} is not a collection that this program pushed ({MANIFEST} is "
@@ -201,17 +208,19 @@ def find_collection(artifact: str, model: str | None, account: Account) -> Colle
         notes.append(f"{repo} carries its own model; --model {model} was left out.")
     tags = {tag.name for tag in refs.tags}
     if revision in tags or (revision and COMMIT.fullmatch(revision)):
-        return Collection(f"{repo}@{revision}", by_hand, notes)
+        return Collection(f"{repo}@{revision}", manifest, notes)
     pinned = f"{repo}@{version if version in tags else info.sha}"
     notes.append(
         f"{artifact} may change, so the Space serves what it is now: {pinned}. "
         "For a later version give the command again."
     )
-    return Collection(pinned, by_hand, notes)
+    return Collection(pinned, manifest, notes)
 
 
-def _version(api: HfApi, account: Account, name: str, repo: str, commit: str) -> str:
-    """The tag that a push gives to what a commit holds. Raises ArtifactError if it is damaged."""
+def _manifest(
+    api: HfApi, account: Account, name: str, repo: str, commit: str
+) -> tuple[Manifest, str]:
+    """What a commit holds, and the tag that a push gives it. Raises ArtifactError if damaged."""
 
     def broken(what: str) -> ArtifactError:
         return ArtifactError(
@@ -224,8 +233,8 @@ def _version(api: HfApi, account: Account, name: str, repo: str, commit: str) ->
             Path(api.hf_hub_download(repo, file, repo_type="dataset", revision=commit)).read_bytes()
             for file in (MANIFEST, MANIFEST_HASH)
         )
-    _, version = parse_manifest(data, told, name, broken)
-    return f"version-{version[:12]}"
+    manifest, version = parse_manifest(data, told, name, broken)
+    return manifest, f"version-{version[:12]}"
 
 
 def check_state(state: str, account: Account) -> bool:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from image_search.errors import ArtifactError
 from image_search.manifest import (
+    EVALUATION,
     MANIFEST_HASH,
     FileInfo,
     Manifest,
@@ -20,6 +21,9 @@ from image_search.manifest import (
     telling_damage,
 )
 from image_search.repo import REPO
+
+MOST_OF_A_REPORT = 10_000_000
+"""Bytes of a report that is read."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Files(Protocol):
 
     def names(self) -> set[str]:
         """All files there are, of this build or not."""
+
+    def reports(self) -> list[bytes]:
+        """The reports that lie beside the collection, as far as they can be had."""
 
     def local(self, name: str) -> Path:
         """A whole file, on this machine."""
@@ -119,6 +126,10 @@ class Folder:
     def names(self) -> set[str]:
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix() for path in found}
+
+    def reports(self) -> list[bytes]:
+        found = sorted((self.folder / EVALUATION).glob("*.json"))
+        return [path.read_bytes() for path in found if path.stat().st_size <= MOST_OF_A_REPORT]
 
     def local(self, name: str) -> Path:
         return self.folder / name

@@ -33,6 +33,8 @@ REJECTS = "rejects.csv"
 INDEX = "index/vectors.faiss"
 ENCODER = "encoder"
 TABLES = "tables"
+EVALUATION = "evaluation/"
+"""Reports on a test of the collection lie beside it: made later, they are no part of a build."""
 
 BY_HAND = (
     "If it is a dataset made by hand, of pictures and a column `embeddings`, name the model that "

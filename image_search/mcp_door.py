@@ -40,6 +40,7 @@ from image_search.mcp_tools import Tools
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.settings import settings
+from image_search.standing import Standings
 
 LONGEST_CALL = 64 * 1024
 """Bytes of a call: words, ids and filters."""
@@ -60,8 +61,10 @@ METHODS = frozenset({"initialize", "ping", "tools/list", "tools/call"})
 class Door:
     """An ASGI application; it answers while its `lifespan` lasts."""
 
-    def __init__(self, searcher: Searcher, log: SearchLog) -> None:
-        self._server = _server(searcher, log)
+    def __init__(
+        self, searcher: Searcher, log: SearchLog, standings: Standings | None = None
+    ) -> None:
+        self._server = _server(Tools(searcher, log, standings))
         self._sessions: StreamableHTTPSessionManager | None = None
 
     @asynccontextmanager
@@ -87,9 +90,8 @@ _NO_CALL = problem(405, "Calls of the Model Context Protocol are POSTs.")
 _NO_CALL.headers["Allow"] = "POST"
 
 
-def _server(searcher: Searcher, log: SearchLog) -> Server[Any, Request]:
+def _server(tools: Tools) -> Server[Any, Request]:
     """The tools, as the SDK serves them."""
-    tools = Tools(searcher, log)
     server: Server[Any, Request] = Server(
         "image-search", image_search.__version__, instructions=tools.instructions
     )

@@ -43,6 +43,7 @@ from image_search.results import Record
 from image_search.say import say
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
+from image_search.standing import Standings
 
 MOST = 20
 """Pictures of one answer: each costs a model some hundred words' worth of attention."""
@@ -145,9 +146,13 @@ class _Offer:
 class Tools:
     """The tools of one collection. Safe to use from several threads."""
 
-    def __init__(self, searcher: Searcher, log: SearchLog) -> None:
+    def __init__(
+        self, searcher: Searcher, log: SearchLog, standings: Standings | None = None
+    ) -> None:
+        """Without `standings` the collection is said to be untested."""
         self._searcher = searcher
         self._log = log
+        self._standings = standings
         manifest = searcher.artifact.manifest
         self._provenance = Provenance(
             collection=manifest.collection.name,
@@ -250,7 +255,8 @@ class Tools:
         return CallToolResult(content=content, structuredContent=told)
 
     def _describe(self, wanted: ToDescribe, caller: _Caller) -> CallToolResult:
-        about = answers.describe(self._searcher)
+        standings = self._standings
+        about = answers.describe(self._searcher, standings.now() if standings else None)
         counted = answers.facets(self._searcher, Asked())
         by_name = {facet.field: facet for facet in counted.facets}
         told = {
@@ -264,6 +270,7 @@ class Tools:
                 {**field.model_dump(), **values(by_name.get(field.name))} for field in about.fields
             ],
             "model": about.model.model_dump(),
+            "standing": about.standing.model_dump(),
             "limits": LIMITS,
             "query_language": LANGUAGE,
             "artifact_version": about.artifact_version,

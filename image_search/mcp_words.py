@@ -57,6 +57,7 @@ def description(told: dict[str, Any]) -> str:
         *(f"{name.capitalize()}: {told[name]}" for name in ("rights", "contact") if told[name]),
         *(_field(field) for field in told["fields"]),
         f"Read by the model {model['name']}. {model['notice'] or ''}".rstrip(),
+        f"For research only. {told['standing']['said']}",
         LIMITS,
         "How a question may be written:",
         LANGUAGE,

@@ -25,7 +25,7 @@ def place_of_work(out: Path) -> Path:
 def check_target(out: Path) -> None:
     """Raise ArtifactError if anything would be lost by putting a collection in the place of `out`.
 
-    What a build wrote may be written over, and nothing else.
+    What a build wrote may be written over, and nothing else; reports beside it are kept.
     """
     if os.path.ismount(out):
         raise ArtifactError(
@@ -40,7 +40,8 @@ def check_target(out: Path) -> None:
             "over. Name a new folder with --out, or remove this one yourself."
         )
     found = {p.relative_to(out).as_posix() for p in out.rglob("*") if not p.is_dir()}
-    if strange := sorted(found - own):
+    beside = {name for name in found if name.startswith(layout.EVALUATION)}
+    if strange := sorted(found - own - beside):
         raise ArtifactError(
             f"{out} holds files that no build wrote, for example {strange[0]}; nothing was written "
             "over. Move them elsewhere, or name a new folder with --out."
@@ -64,6 +65,11 @@ def put_in_place(work: Path, out: Path) -> None:
     """
     check_target(out)
     old = work / "old"
+    if (
+        reports := out / layout.EVALUATION
+    ).is_dir():  # they are of the encoder, and may still count
+        kept = work / "artifact" / layout.EVALUATION
+        shutil.copytree(reports, kept, dirs_exist_ok=True)
     if out.exists():
         out.replace(old)
     (work / "artifact").replace(out)

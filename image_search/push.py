@@ -24,9 +24,18 @@ from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-def
 from image_search import hub
 from image_search.artifact import Artifact
 from image_search.card import is_untouched, named
+from image_search.card_results import model_index_of, with_model_index
 from image_search.errors import ConfigError, HubError
 from image_search.hub import ATTRIBUTES, State, client, look, telling
-from image_search.manifest import CARD, MANIFEST, MANIFEST_HASH, FileInfo, broken, file_info
+from image_search.manifest import (
+    CARD,
+    EVALUATION,
+    MANIFEST,
+    MANIFEST_HASH,
+    FileInfo,
+    broken,
+    file_info,
+)
 from image_search.repo import REPO
 
 BATCH_BYTES, BATCH_FILES = 256_000_000, 100
@@ -186,7 +195,7 @@ def _check_audience(state: State, public: bool) -> None:
 
 
 def _check_strangers(state: State) -> None:
-    strange = sorted(set(state.entries) - _former_files(state) - {CARD, ATTRIBUTES})
+    strange = sorted(_others(state) - _former_files(state))
     if strange:
         raise ConfigError(
             f"{state.repo} holds files that no push wrote, for example {strange[0]}; nothing was "
@@ -202,10 +211,16 @@ def _plan(artifact: Artifact, state: State) -> _Plan:
     plan = _Plan(folder, wanted)
     _check_strangers(state)
     plan.additions += [CommitOperationAdd(name, folder / name) for name in plan.missing(state)]
-    gone = sorted(set(state.entries) - set(wanted) - {CARD, ATTRIBUTES})
+    gone = sorted(_others(state) - set(wanted))
     plan.deletions += [CommitOperationDelete(name) for name in gone]
     _plan_card(plan, state)
     return plan
+
+
+def _others(state: State) -> set[str]:
+    """What is there beside the card, the Hub's own file, and reports, which outlive a version."""
+    names = set(state.entries) - {CARD, ATTRIBUTES}
+    return {name for name in names if not name.startswith(EVALUATION)}
 
 
 def _plan_card(plan: _Plan, state: State) -> None:
@@ -213,12 +228,17 @@ def _plan_card(plan: _Plan, state: State) -> None:
     there = state.entries.get(CARD)
     if there and there.blob == hub.git_hash(text.encode()):
         return
-    if there and not is_untouched(_download(state, CARD).read_text(encoding="utf-8")):
-        plan.notes.append(
-            f"The card of {state.repo} was changed by hand and is kept; the one of this version "
-            f"is {plan.folder / CARD}."
-        )
-        return
+    if there:
+        held = _download(state, CARD).read_text(encoding="utf-8")
+        if not is_untouched(held):
+            plan.notes.append(
+                f"The card of {state.repo} was changed by hand and is kept; the one of this "
+                f"version is {plan.folder / CARD}."
+            )
+            return
+        text = with_model_index(text, model_index_of(held))
+        if text == held:
+            return
     plan.additions.append(CommitOperationAdd(CARD, text.encode()))
 
 

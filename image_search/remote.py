@@ -18,16 +18,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from image_search.errors import ArtifactError
+from image_search.errors import ArtifactError, HubError
 from image_search.fetch import Helpers, Kept, Piece, Wire
-from image_search.files import Group, read_rows
+from image_search.files import MOST_OF_A_REPORT, Group, read_rows
 from image_search.fill import Filler
 from image_search.hub import ATTRIBUTES, PATIENCE, client, look, telling
 from image_search.manifest import (
     BY_HAND,
     CARD,
+    EVALUATION,
     MANIFEST,
     MANIFEST_HASH,
     FileInfo,
@@ -142,6 +144,13 @@ class HubFiles:
 
     def names(self) -> set[str]:
         return set(self._entries) - {ATTRIBUTES}
+
+    def reports(self) -> list[bytes]:
+        try:
+            return published_reports(self.repo)
+        except HubError as error:
+            say(f"warning: reports on tests of {self.repo} cannot be read: {error}")
+            return []
 
     def local(self, name: str) -> Path:
         known = name in self._infos and name not in LOOSE
@@ -284,6 +293,22 @@ class HubFiles:
             f"python -m image_search push DIR {self.repo}, or name an older version of it: "
             f"{self.repo}@version-…"
         )
+
+
+def published_reports(repo: str) -> list[bytes]:
+    """The reports in the newest commit of a repository: a test is made, and published, after the
+    version that it is of. Raises HubError."""
+    now = look(repo)
+    found = []
+    for name, entry in sorted(now.entries.items()):
+        wanted = name.startswith(EVALUATION) and name.endswith(".json")
+        if wanted and entry.size <= MOST_OF_A_REPORT:
+            with telling(repo), disable_progress_bars():
+                path = hf_hub_download(
+                    repo, name, repo_type="dataset", revision=now.commit, etag_timeout=PATIENCE
+                )
+            found.append(Path(path).read_bytes())
+    return found
 
 
 def _span(footer: pq.FileMetaData, group: Group) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from image_search.search_log import SearchLog
 from image_search.settings import ROOT, settings, unknown_variables
 from image_search.shell import Shell
 from image_search.sign_in import SignIn
+from image_search.standing import Standings, check_open
 from image_search.state import State
 from image_search.terms import Terms
 from image_search.ui import sign_in_pages
@@ -61,19 +62,23 @@ def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
 
     `users` are further users, as in the setting. Raises ConfigError.
     """
+    standings = Standings(searcher.artifact, state)
+    check_open(chosen_mode(), standings.now())
     access = Access(chosen_mode(), state, users)
     info = searcher.artifact.manifest.collection
     contact = settings().contact or info.contact
     terms = Terms(state, sign_in_pages.terms_text(info, searcher.encoder.notice))
     log = SearchLog(state)
-    sign_in = SignIn(access, terms, contact, Readiness(searcher))
-    api = create_api(searcher, Withdrawals(state), log)
+    sign_in = SignIn(access, terms, contact, Readiness(searcher), lambda: standings.now().said)
+    api = create_api(searcher, Withdrawals(state), log, standings)
     add_judging(api, Judging(searcher, state))
-    inner = _create_page(searcher, api, log, closed=access.mode != "open")
+    inner = _create_page(searcher, api, log, standings, closed=access.mode != "open")
     return Headers(Gate(inner, sign_in.app(), access, terms, contact))
 
 
-def _create_page(searcher: Searcher, api: FastAPI, log: SearchLog, closed: bool) -> ASGIApp:
+def _create_page(
+    searcher: Searcher, api: FastAPI, log: SearchLog, standings: Standings, closed: bool
+) -> ASGIApp:
     """What lies behind the gate."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -83,7 +88,7 @@ def _create_page(searcher: Searcher, api: FastAPI, log: SearchLog, closed: bool)
     from image_search.mcp_door import Door
     from image_search.ui import page
 
-    door = Door(searcher, log)
+    door = Door(searcher, log, standings)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=door.lifespan)
     app.mount(PREFIX, api)
     app.router.routes.append(Route(MCP, door))

@@ -107,6 +107,23 @@ class Settings(BaseSettings):
         default="",
         description="For `huggingface`: organisations whose members are let in.",
     )
+    bar: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="What a test has to reach to be passed: the share of right pictures among the "
+        "first ten, in each class of the taxonomy; among fewer, where fewer are known to be of it.",
+    )
+    bar_judged: int = Field(
+        default=20,
+        ge=1,
+        description="How many pictures of each class have to be judged for a test to be passed.",
+    )
+    open_untested: bool = Field(
+        default=False,
+        description="`yes`: with `open`, let everybody in although the collection has passed no "
+        "test in its domain. The page says that whoever runs it decided so.",
+    )
     contact: str = Field(
         default="",
         description="Whom to ask to be let in; stands on the sign-in page. Unset: the contact of "

@@ -1,5 +1,6 @@
 """Signing in and out, the terms of use, and health: what is answered outside the gate."""
 
+from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlsplit
 
 from anyio import CapacityLimiter, fail_after, sleep, to_thread
@@ -60,11 +61,20 @@ POLICY = (
 class SignIn:
     """The application of everything that somebody may reach who is not let in yet."""
 
-    def __init__(self, access: Access, terms: Terms, contact: str, ready: Readiness) -> None:
+    def __init__(
+        self,
+        access: Access,
+        terms: Terms,
+        contact: str,
+        ready: Readiness,
+        standing: Callable[[], str],
+    ) -> None:
+        """`standing` says how far the collection was tested, at this moment."""
         self.access = access
         self.terms = terms
         self.contact = contact
         self.ready = ready
+        self.standing = standing
         self._lock = Lock()
         self._hashing = CapacityLimiter(HASHING)
         self._asking = CapacityLimiter(1)
@@ -191,9 +201,9 @@ class SignIn:
 
     async def show_terms(self, request: Request) -> Response:
         visitor = request.state.visitor
-        return page(
-            sign_in_pages.terms(self.terms.text, visitor.name, self.contact, _next(request))
-        )
+        told, there = self.standing(), _next(request)
+        shown = sign_in_pages.terms(self.terms.text, visitor.name, self.contact, there, told)
+        return page(shown)
 
     async def accept_terms(self, request: Request) -> Response:
         await to_thread.run_sync(self.terms.accept, request.state.visitor.name)

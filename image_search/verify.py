@@ -13,6 +13,7 @@ from image_search.errors import ArtifactError
 from image_search.files import files_of
 from image_search.index.exact import ExactIndex
 from image_search.manifest import (
+    EVALUATION,
     INDEX,
     MANIFEST,
     MANIFEST_HASH,
@@ -45,7 +46,8 @@ def verify(place: str | Path, progress: Callable[[str], object] = lambda name: N
         problems = []
         known = {MANIFEST, MANIFEST_HASH, *manifest.files}
         found = files.names()
-        problems += [f"{name}: is not of this build" for name in sorted(found - known)]
+        strange = (name for name in sorted(found - known) if not name.startswith(EVALUATION))
+        problems += [f"{name}: is not of this build" for name in strange]
         for name, info in manifest.files.items():
             progress(name)
             if name not in found:

@@ -360,7 +360,8 @@ class Page {
   // What is said
 
   async #showCount() {
-    const { pictures } = await questions.collection().catch(() => ({ pictures: null }));
+    const { pictures, standing } = await questions.collection().catch(() => ({ pictures: null }));
+    if (standing) showStanding(standing);
     const count = document.getElementById("count");
     if (count && pictures !== null) count.textContent = `${number(pictures)} pictures.`;
   }
@@ -453,6 +454,12 @@ async function showYou() {
   if (!line || !name) return;
   line.querySelector("strong").textContent = name;
   if (role !== "member") line.querySelector("strong").after(` (${role})`);
+}
+
+/** Say how far the collection was tested: here and under About. */
+function showStanding({ said, verdict }) {
+  for (const line of document.querySelectorAll(".standing")) line.textContent = said;
+  for (const link of document.querySelectorAll(".tested")) link.hidden = verdict === "not tested";
 }
 
 /** Gradio's tab that holds an element, brought to the front if another one is. */

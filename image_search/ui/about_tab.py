@@ -6,6 +6,7 @@ import gradio as gr
 
 from image_search import answers
 from image_search.search import Searcher
+from image_search.standing import UNTESTED
 from image_search.ui import model_card, sign_in_pages
 from image_search.ui.plain import plain
 
@@ -31,10 +32,21 @@ and old pictures add theirs: do not take what comes first for what is typical, o
 """
 
 
+TESTED = f"""
+<h2>In-domain test</h2>
+<p><span class="standing">{UNTESTED}</span>
+<a class="tested" href="/api/v1/evaluation" target="_blank" hidden>Its report.</a></p>
+<p>Models of this kind are to be tested on the very pictures, and with the very kinds of questions,
+that they are used for: that is what the authors of CLIP ask for. People have looked at what the
+prompts of a fixed list of classes bring, and said what is right. The report shows how much of it
+was, class by class, with the pictures. It says nothing of other questions.</p>
+"""
+
+
 def tab(searcher: Searcher) -> None:
     """Put the tab's contents into the page that is being built."""
     kept = f"<h2>What is kept</h2>{sign_in_pages.kept()}"
-    contents = "".join([HOW, kept, _numbers(searcher), _card(searcher)])
+    contents = "".join([HOW, TESTED, kept, _numbers(searcher), _card(searcher)])
     gr.HTML(f'<div id="about">{contents}</div>', apply_default_css=False, js_on_load=None)
 
 

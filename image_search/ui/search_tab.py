@@ -6,6 +6,7 @@ import gradio as gr
 
 from image_search.search import Searcher
 from image_search.settings import ROOT
+from image_search.standing import UNTESTED
 from image_search.ui import model_card
 from image_search.ui.plain import plain
 
@@ -59,7 +60,10 @@ def _warning(searcher: Searcher) -> str:
         "<strong>This search is for research only.</strong> Models of this kind (CLIP) are made "
         "for research; "
         f"{model_card.link('their model card')} calls deployment without in-domain testing out of "
-        "scope, and this collection has not been tested. Ask in English; never use it for "
+        # page.js says what is known of it by now: a test may be made while this is served.
+        f'scope. <span class="standing">{UNTESTED}</span> '
+        '<a class="tested" href="/api/v1/evaluation" target="_blank" hidden>Its report.</a> '
+        "Ask in English; never use it for "
         f"surveillance or facial recognition.{notice} </p><details><summary>Why?</summary>"
         f"<p>The model card of CLIP says:</p>{''.join(map(model_card.quoted, WHY))}"
         f"<p>There is more under About; in full: {model_card.link('the model card of CLIP')}."

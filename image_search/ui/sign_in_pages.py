@@ -52,11 +52,16 @@ def signed_out() -> str:
     return _page("You are signed out", f"<p>Close the window, or:</p>{_back('/')}")
 
 
-def terms(text: str, name: str, contact: str, next: str) -> str:
-    """The terms of use, to be accepted."""
+def terms(text: str, name: str, contact: str, next: str, standing: str = "") -> str:
+    """The terms of use, to be accepted.
+
+    `standing` says how far the collection was tested: it stands above them and is no part of them,
+    for it may change every day, and nobody is to accept them again for that.
+    """
     asking = f" Questions: {escape(contact)}." if contact else ""
     return _page(
         "Before you search",
+        f"{f'<p>{escape(standing)}</p>' if standing else ''}"
         f"{text}<form method=post action='/terms?next={_quoted(next)}'>"
         f"<button class=main>I have read this and accept it</button></form>"
         f"<p class=quiet>You are signed in as {escape(name)}. It is kept that you accepted, and "
