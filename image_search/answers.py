@@ -47,7 +47,10 @@ class FieldInfo(BaseModel):
 
 
 class PictureRecord(BaseModel):
-    """One picture and all that is known of it; `thumbnail` and `picture` are addresses."""
+    """One picture and all that is known of it; `thumbnail` and `picture` are addresses.
+
+    Of one that is `covered` they give a plain picture with the `notice` that says why, unless
+    `shown=1` is added to them."""
 
     id: str
     title: str
@@ -57,6 +60,8 @@ class PictureRecord(BaseModel):
     metadata: dict[str, Any]
     thumbnail: str
     picture: str
+    covered: bool
+    notice: str | None
 
 
 class PictureHit(PictureRecord):
@@ -368,6 +373,7 @@ def _told(searcher: Searcher, base: str, record: Record | Hit) -> dict[str, Any]
         **vars(record),
         "thumbnail": f"{base}/thumbnails/{address}",
         "picture": f"{base}/pictures/{address}",
+        "covered": record.notice is not None,
     }
     if isinstance(record, Hit) and record.score is not None:
         told["score"] = round(record.score, 4)

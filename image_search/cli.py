@@ -26,6 +26,7 @@ from image_search.encoder import DEFAULT_MODEL
 from image_search.engine.command import engine
 from image_search.errors import ImageSearchError
 from image_search.evaluation_command import evaluate
+from image_search.notice_command import notice_app
 from image_search.options import AsJson, Collection, Model
 from image_search.table_command import table
 
@@ -250,12 +251,15 @@ def demo(
     """Build the demo if need be, answer the articles' seven questions, and serve the page."""
     from image_search.access import chosen_mode
     from image_search.demo import PROMPTS, ensure_demo
+    from image_search.notices import Notices
     from image_search.state import State
     from image_search.withdrawal import Withdrawals
 
     chosen_mode()
     state = State.open()
-    searcher = image_search.open(ensure_demo(), withdrawn=Withdrawals(state))
+    searcher = image_search.open(
+        ensure_demo(), withdrawn=Withdrawals(state), notices=Notices(state)
+    )
     print(f"\n{len(searcher.artifact):,} pictures, model {searcher.encoder.name}.\n")
     for prompt in PROMPTS:
         results = searcher.search(prompt, k=3)
@@ -289,6 +293,7 @@ app.command()(deploy)
 app.command()(evaluate)
 app.add_typer(engine, name="engine", no_args_is_help=True)
 app.add_typer(table, name="table", no_args_is_help=True)
+app.add_typer(notice_app, name="notice", no_args_is_help=True)
 
 
 operator_commands.register(app)

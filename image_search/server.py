@@ -17,6 +17,7 @@ from image_search.access import Access, chosen_mode
 from image_search.allow_list import AllowList
 from image_search.answers import MCP, PREFIX, max_upload_bytes
 from image_search.api import create_api
+from image_search.curating_api import add_curating
 from image_search.errors import ConfigError
 from image_search.gate import Gate
 from image_search.headers import Headers
@@ -71,6 +72,7 @@ def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
     log = SearchLog(state)
     sign_in = SignIn(access, terms, contact, Readiness(searcher), lambda: standings.now().said)
     api = create_api(searcher, Withdrawals(state), log, standings)
+    add_curating(api, searcher, Withdrawals(state), state, log)
     add_judging(api, Judging(searcher, state))
     inner = _create_page(searcher, api, log, standings, closed=access.mode != "open")
     return Headers(Gate(inner, sign_in.app(), access, terms, contact))
