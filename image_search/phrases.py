@@ -1,12 +1,12 @@
 """What a rule of the policy looks for in words: a small notation, and how it is matched.
 
-    facial recognition            these words one after the other, inflected or not
-    who is (this|that) man        either of them
-    who is the? man               with or without
-    find ... name                 up to four words between
-    {person}                      any of the words of that name under [words]
-    naked & {child}               both, anywhere and in any order
-    =indians                      only this form: not “Indian”
+facial recognition            these words one after the other, inflected or not
+who is (this|that) man        either of them
+who is the? man               with or without
+find ... name                 up to four words between
+{person}                      any of the words of that name under [words]
+naked & {child}               both, anywhere and in any order
+=indians                      only this form: not “Indian”
 """
 
 import re

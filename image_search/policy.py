@@ -151,9 +151,9 @@ def _told(error: ErrorDetails, told: dict[str, object], text: str) -> str:
     said = str(error["msg"]).removeprefix("Value error, ")
     rules = told.get("rule")
     if place[:1] == ["rule"] and len(place) > 1 and isinstance(rules, list):
-        rule = rules[place[1]]
+        rule = rules[number := int(place[1])]
         name = str(rule.get("name", "")) if isinstance(rule, dict) else ""
-        called = f"“{name}”{_line(text, name)}" if name else f"number {place[1] + 1}"
+        called = f"“{name}”{_line(text, name)}" if name else f"number {number + 1}"
         at = ".".join(map(str, place[2:]))
         return f"rule {called}{', ' + at if at else ''}: {said}"
     return f"{'.'.join(map(str, place))}: {said}"
