@@ -118,7 +118,7 @@ Acknowledged = Annotated[
     list[str],
     Query(
         default_factory=list,
-        description="Rules of the policy that an answer before (409) warned by: go on all the same.",
+        description="Rules of the policy that an answer (409) warned by: go on all the same.",
     ),
 ]
 

@@ -45,7 +45,7 @@ class Guard:
 
         Raises PolicyError where it is refused, or where the visitor is to be asked first.
         """
-        asked = _asked(question)
+        asked = words_of(question)
         filters = [one.words for one in where if isinstance(one, Words)]
         texts = _with_whole([*asked, *filters])
         found = self._policy.met_by(texts)
@@ -62,7 +62,7 @@ class Guard:
         )
 
 
-def _asked(question: Question) -> list[str]:
+def words_of(question: Question) -> list[str]:
     """What is asked for in words, piece by piece; pictures by their ids are none."""
     return [term.text for term in question.query.terms if not term.is_picture]
 

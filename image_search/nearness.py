@@ -30,7 +30,8 @@ much to ask."""
 ORDINARY = [
     "a man", "a woman", "an old man with a beard", "a young woman in a white dress", "people",
     "people in a street", "a crowd at a market", "a group of men at a table",
-    "children in a school", "a family in a garden", "a portrait of a lady", "a portrait of a gentleman with a dog",
+    "children in a school", "a family in a garden", "a portrait of a lady",
+    "a portrait of a gentleman with a dog",
     "a self-portrait", "a bust of an emperor", "a nude figure", "Venus bathing", "Adam and Eve",
     "the judgement of Paris", "a saint at prayer", "the crucifixion", "the beheading of a saint",
     "a battle at sea", "the battle of Waterloo", "a wounded soldier", "a hospital ward",

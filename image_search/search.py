@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
+from image_search import language
 from image_search.artifact import Artifact
 from image_search.catalogue import Among, Catalogue, Known
 from image_search.compose import moved, together
@@ -22,7 +23,7 @@ from image_search.errors import NotFoundError, QueryError
 from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
 from image_search.filters import Condition, is_on
-from image_search.guard import Guard
+from image_search.guard import Guard, words_of
 from image_search.index.protocol import Index
 from image_search.query import Term
 from image_search.question import MAX_RESULTS as MAX_RESULTS
@@ -255,6 +256,8 @@ class Searcher:
         if question.is_asked:
             vectors, said_of_words = self._composed(question, named, picture)
             notices += said_of_words
+        if foreign := language.note(" ".join(words_of(question))):
+            notices.append(foreign)
         if question.image is not None:
             said.append("a picture")
         likes = [(id, "like") for id in question.like] + [

@@ -91,8 +91,8 @@ def kept() -> str:
         "or a fingerprint of the picture, the pictures and filters that were set, which version of "
         "the collection, which pictures were shown and how many were found, how long it took, and "
         "which rule of what may be asked refused it, or asked you whether to go on. Not under a "
-        "name: under a pseudonym, which only those who run this can trace back. They hand out what is recorded "
-        "of you, and erase it, if you ask."
+        "name: under a pseudonym, which only those who run this can trace back. They hand out "
+        "what is recorded of you, and erase it, if you ask."
         if days
         else "Searches are not recorded."
     )
