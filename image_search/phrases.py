@@ -38,8 +38,8 @@ class Phrase:
 
 
 def lined(words: Sequence[Word]) -> str:
-    """Words as phrases are matched with them: each as raw/lemma and a blank."""
-    return " " + "".join(f"{word.raw}/{word.lemma} " for word in words)
+    """Words as phrases are matched with them: each as lemma/raw and a blank."""
+    return " " + "".join(f"{word.lemma}/{word.raw} " for word in words)
 
 
 def phrase(text: str, sets: Mapping[str, Sequence[str]]) -> Phrase:
@@ -116,5 +116,5 @@ def _word(text: str) -> str:
     if not pieces:
         raise ValueError(f"“{text}” has no word")
     if text.startswith("="):
-        return "".join(rf"{re.escape(piece)}/\S* " for piece in pieces)
-    return "".join(rf"\S*/{re.escape(lemma(piece))} " for piece in pieces)
+        return "".join(rf"\S*/{re.escape(piece)} " for piece in pieces)
+    return "".join(rf"{re.escape(lemma(piece))}/\S* " for piece in pieces)
