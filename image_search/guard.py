@@ -15,6 +15,9 @@ from image_search.policy import Policy, Rule
 from image_search.question import Question
 from image_search.settings import settings
 
+SENTENCE = 3
+"""Words from which on a text is compared by its meaning: a word alone is near to anything."""
+
 
 @dataclass(frozen=True)
 class Passed:
@@ -51,6 +54,8 @@ class Guard:
         found = self._policy.met_by(texts)
         _refuse(found, question.acknowledged)  # what is refused is not even encoded
         for text in _with_whole(asked):
+            if len(text.split()) < SENTENCE:
+                continue
             found += self._nearness.met_by_words(vector_of(text))
         if picture is not None:
             found += self._nearness.met_by_picture(picture)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-LONG, LONGER = 6, 9
+LONG, LONGER = 5, 9
 """Letters from which on a word of the policy is known with one slip in it, and with two."""
 
 # Letters of other scripts that look like Latin ones, and what they are taken for.
@@ -79,14 +79,14 @@ class Wording:
 
     def _is_cut(self, pieces: list[str]) -> bool:
         both = "".join(pieces)
-        if len(pieces) < 2 or len(both) < LONG:
+        if len(pieces) < 2 or len(both) <= LONG:
             return False
         is_ours = both in self._all or lemma(both) in self._all
         return is_ours and not all(map(is_known, pieces))
 
     def _righted(self, word: str) -> str:
         """The word of the policy that this one stands for, if it is none of English."""
-        if word in self._all or word in self._kept or len(word) < LONG - 1 or is_known(word):
+        if word in self._all or word in self._kept or len(word) < LONG or is_known(word):
             return word
         if lemma(word) in self._all or not word.isalpha():
             return word
@@ -114,6 +114,8 @@ def lemma(word: str) -> str:
     """The form that a dictionary has, in American spelling."""
     import simplemma
 
+    if word.endswith("s") and len(word) >= LONG and not is_known(word):
+        return lemma(word[:-1])  # what a dictionary does not have, may have an end all the same
     known = simplemma.lemmatize(word, lang="en").lower()
     for pattern, new in _BRITISH:
         known = pattern.sub(new, known)
