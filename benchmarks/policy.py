@@ -161,13 +161,3 @@ def show(title: str, result: dict[str, Any]) -> str:
     cost = result["cost"]
     lines.append(f"A search takes {cost['with'] / cost['without']:.2f} times as long with both.")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    import json
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        found = compare(Path(name))
-    print(show("The policy", found))
-    Path("/tmp/policy.json").write_text(json.dumps(found, indent=1, ensure_ascii=False))

@@ -3,6 +3,7 @@
 Knows questions and vectors. It stands within Searcher, so that no caller gets round it.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,18 @@ class Passed:
 class Guard:
     """One collection's policy. Safe to use from several threads."""
 
-    def __init__(self, encoder: Encoder, index: Index, version: str) -> None:
-        """Reads the policy of the settings. Raises ConfigError."""
+    def __init__(self, encoder: Encoder, index: Index, model: str) -> None:
+        """Reads the policy of the settings; `model` tells this encoder from others. Raises
+        ConfigError."""
         self._policy = Policy.open()
-        kept = settings().cache / "policy" / f"{version}.npz"
+        name = hashlib.sha256(model.encode()).hexdigest()[:12]
+        kept = settings().cache / "policy" / f"{name}.npz"
         self._nearness = Nearness(self._policy, encoder, index, kept)
+
+    def prepare(self) -> None:
+        """Do before the first question what it would wait for: a second or two."""
+        self._policy.met_by(["a guitar"])
+        self._nearness.prepare()
 
     def check(
         self,

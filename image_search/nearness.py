@@ -66,7 +66,7 @@ class _Bound:
 
     def is_met_by(self, vector: Vectors) -> bool:
         near = float((self.examples @ vector).max())
-        return near > self.limit and near > float((self.others @ vector).max())
+        return near > self.limit and near > float((self.others @ vector).max(initial=-1.0))
 
 
 class Nearness:
@@ -79,6 +79,11 @@ class Nearness:
         self._index = index
         self._kept = kept
         self._lock = Lock()
+
+    def prepare(self) -> None:
+        """Measure what is near now, and not when the first question comes."""
+        with self._lock:
+            self._of_words  # noqa: B018
 
     def met_by_words(self, vector: Vectors) -> list[Rule]:
         """The rules whose examples a question is near to."""
@@ -139,8 +144,8 @@ class Nearness:
         digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
         try:
             with np.load(self._kept, allow_pickle=False) as known:
-                if str(known["texts"]) == digest and known["vectors"].shape[0] == len(texts):
-                    vectors: Vectors = known["vectors"]
+                vectors: Vectors = known["vectors"]
+                if str(known["texts"]) == digest and self._is_of_this_encoder(texts, vectors):
                     return vectors
         except (OSError, ValueError, KeyError, EOFError):
             pass  # not made yet, or by another version
@@ -151,6 +156,12 @@ class Nearness:
         vectors[order] = made
         self._keep(digest, vectors)
         return vectors
+
+    def _is_of_this_encoder(self, texts: list[str], vectors: Vectors) -> bool:
+        """Whether one text, encoded again, comes out as it was kept."""
+        first = self._encoder.encode_texts(texts[:1])
+        fits = vectors.shape == (len(texts), first.shape[1])
+        return fits and bool(np.allclose(vectors[0], first[0], atol=1e-3))
 
     def _keep(self, digest: str, vectors: Vectors) -> None:
         half = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.tmp")

@@ -90,7 +90,8 @@ class Searcher:
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
         self._encoded = lru_cache(REMEMBERED)(self._encode)
-        self._guard = Guard(encoder, index, artifact.version)
+        told = artifact.manifest.encoder
+        self._guard = Guard(encoder, index, f"{told.name} {told.revision} {told.precision}")
 
     @classmethod
     def open(
@@ -370,6 +371,10 @@ class Searcher:
         self.artifact.check_current()
         if self._engine:
             self._engine.check()
+
+    def prepare(self) -> None:
+        """Do what the first question would wait for."""
+        self._guard.prepare()
 
     @cached_property
     def questions(self) -> "Questions":

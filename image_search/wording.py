@@ -116,7 +116,9 @@ def lemma(word: str) -> str:
 
     if word.endswith("s") and len(word) >= LONG and not is_known(word):
         return lemma(word[:-1])  # what a dictionary does not have, may have an end all the same
-    known = simplemma.lemmatize(word, lang="en").lower()
+    known = word
+    for _ in range(3):  # strangers → stranger → strange: so that both are the same
+        known = simplemma.lemmatize(known, lang="en").lower()
     for pattern, new in _BRITISH:
         known = pattern.sub(new, known)
     return known
