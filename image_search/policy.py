@@ -4,8 +4,9 @@ Knows words and rules, neither vectors nor questions; `guard` holds questions ag
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -60,15 +61,44 @@ class Rule(BaseModel):
         return self
 
 
-class Policy(BaseModel):
-    """Rules, and the words that they share."""
+class _File(BaseModel):
+    """A policy as it is written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     words: dict[str, tuple[str, ...]] = {}
+    """Words that phrases share, by the name that these call them by."""
     as_they_are: tuple[str, ...] = Field(default=(), alias="as-they-are")
     """Words that are no misspelling of any other."""
     rules: tuple[Rule, ...] = Field(default=(), alias="rule")
+
+
+@dataclass(frozen=True)
+class _Understood:
+    """A rule with its phrases, ready to be looked for."""
+
+    rule: Rule
+    phrases: tuple[Phrase, ...]
+    unless: tuple[Phrase, ...]
+
+    def is_met_by(self, line: str) -> bool:
+        if not any(one.is_in(line) for one in self.phrases):
+            return False
+        for free in self.unless:
+            if len(free.parts) > 1 and free.is_in(line):
+                return False
+            line = free.taken_from(line)
+        return any(one.is_in(line) for one in self.phrases)
+
+
+class Policy:
+    """Rules, ready to be held against words."""
+
+    def __init__(self, rules: Sequence[_Understood], wording: Wording) -> None:
+        """Made by `open` and `parse`."""
+        self.rules = tuple(one.rule for one in rules)
+        self._understood = rules
+        self._wording = wording
 
     @classmethod
     def open(cls, path: Path | None = None) -> "Policy":
@@ -80,7 +110,7 @@ class Policy(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The policy {path} cannot be read: {error}.") from None
         try:
-            return cls.parse(text)
+            return _parsed(text)
         except ValueError as error:
             raise ConfigError(f"The policy {path} cannot be used: {error}.") from None
 
@@ -89,60 +119,42 @@ class Policy(BaseModel):
         """Understand a policy. Raises ValueError with the rule and its line."""
         told = tomllib.loads(text)
         try:
-            made = cls.model_validate(told)
+            file = _File.model_validate(told)
         except ValidationError as error:
             raise ValueError("; ".join(_told(one, told, text) for one in error.errors())) from None
-        names = [rule.name for rule in made.rules]
+        names = [rule.name for rule in file.rules]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the rule “{name}”{_line(text, name)} stands there twice")
-        for rule in made.rules:
-            for one in (*rule.phrases, *rule.unless):
-                try:
-                    phrase(one, made.words)
-                except ValueError as error:
-                    where = f"“{rule.name}”{_line(text, one)}"
-                    raise ValueError(f"rule {where}, “{one}”: {error}") from None
-        return made
+        understood = [
+            _Understood(
+                rule,
+                tuple(_phrase(one, rule, file, text) for one in rule.phrases),
+                tuple(_phrase(one, rule, file, text) for one in rule.unless),
+            )
+            for rule in file.rules
+        ]
+        looked_for = (one for rule in file.rules for one in rule.phrases)
+        vocabulary = {word for one in looked_for for word in words_of(one, file.words)}
+        return cls(understood, Wording(vocabulary, file.as_they_are))
 
     def met_by(self, texts: Sequence[str]) -> list[Rule]:
         """The rules whose phrases are in one of these texts, in the order of the file."""
         lines = [lined(self._wording.read(text)) for text in texts]
-        return [
-            rule
-            for rule, looked_for, free in self._understood
-            if any(_meets(line, looked_for, free) for line in lines)
-        ]
-
-    @cached_property
-    def _wording(self) -> Wording:
-        return Wording(set(self._vocabulary()), self.as_they_are)
-
-    @cached_property
-    def _understood(self) -> list[tuple[Rule, list[Phrase], list[Phrase]]]:
-        return [
-            (
-                rule,
-                [phrase(one, self.words) for one in rule.phrases],
-                [phrase(one, self.words) for one in rule.unless],
-            )
-            for rule in self.rules
-        ]
-
-    def _vocabulary(self) -> Iterator[str]:
-        for rule in self.rules:
-            for one in rule.phrases:
-                yield from words_of(one, self.words)
+        return [one.rule for one in self._understood if any(map(one.is_met_by, lines))]
 
 
-def _meets(line: str, looked_for: Sequence[Phrase], free: Sequence[Phrase]) -> bool:
-    if not any(one.is_in(line) for one in looked_for):
-        return False
-    for one in free:
-        if len(one.parts) > 1 and one.is_in(line):
-            return False
-        line = one.taken_from(line)
-    return any(one.is_in(line) for one in looked_for)
+@lru_cache(4)
+def _parsed(text: str) -> Policy:
+    return Policy.parse(text)  # half a second: whoever opens several collections has it once
+
+
+def _phrase(one: str, rule: Rule, file: _File, text: str) -> Phrase:
+    try:
+        return phrase(one, file.words)
+    except ValueError as error:
+        where = f"“{rule.name}”{_line(text, one)}"
+        raise ValueError(f"rule {where}, “{one}”: {error}") from None
 
 
 def _told(error: ErrorDetails, told: dict[str, object], text: str) -> str:
