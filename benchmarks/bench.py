@@ -1,5 +1,5 @@
 """Our way and the article's, measured in one run: serving, from the Hub, building, and databases;
-and ours with conditions on a real catalogue, and its fields counted.
+and ours with conditions on a real catalogue, and its fields counted; and what may be asked.
 
     make bench                              # all of it: half an hour on two cores
     python benchmarks/bench.py --rows 10000 --only serving --rounds 1
@@ -14,8 +14,8 @@ each is a fresh process at each turn, and the turns alternate. Figures are media
 many times as good ours is. Nothing outside this machine is asked, but for the catalogue's records,
 which npm fetches once.
 
-`--only` takes serving, hub, building, engine and catalogue; the modules that are called so say what
-exactly is measured.
+`--only` takes serving, hub, building, engine, catalogue and policy; the modules that are called so
+say what exactly is measured.
 Needs what `make test` installs, 8 GB of memory and 12 GB of disk. A table is printed, and all
 turns are written as JSON. Never run by pytest.
 """
@@ -32,6 +32,7 @@ import building
 import catalogue
 import engines
 import fetching
+import policy
 import serving
 from common import (
     ARTICLE,
@@ -48,7 +49,7 @@ from common import (
     table,
 )
 
-PARTS = ("serving", "hub", "building", "engine", "catalogue")
+PARTS = ("serving", "hub", "building", "engine", "catalogue", "policy")
 
 LARGE = 100_000
 """From so many rows on the ratios are what was set as the goal; with few all is start-up."""
@@ -71,6 +72,10 @@ def run(
     """Titles and results, each as soon as it is there."""
     # First of all: npm may be missing, and that is better known now than in half an hour.
     records = catalogue.records() if "catalogue" in arguments.only else None
+    if "policy" in arguments.only:
+        yield "The policy", policy.compare(folder)
+    if set(arguments.only) == {"policy"}:  # which needs no model of the genuine size
+        return
     model = make(folder / "model", "model")
     for rows in arguments.rows if "serving" in arguments.only else ():
         with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -108,6 +113,8 @@ def run(
 
 def show(title: str, result: Mapping[str, Any], gpu: bool) -> str:
     """The table of a result."""
+    if title == "The policy":
+        return policy.show(title, result)
     medians: Mapping[str, Figures] = result["medians"]
     if title.startswith("Building"):
         shown = table(title, medians, building.expected(gpu))

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from image_search import images
 from image_search.conditions import in_words
 from image_search.engine.connection import is_installed as can_ask
-from image_search.errors import PictureError, QueryError
+from image_search.errors import PictureError, PolicyError, QueryError
 from image_search.facets import Facets
 from image_search.manifest import CollectionInfo, IndexInfo, NoMatch
 from image_search.query import Term
@@ -187,11 +187,14 @@ class Asked:
     where: Sequence[str] = ()
     contains: str = ""
     picture: bytes | None = None
+    acknowledged: Sequence[str] = ()
 
     def question(self) -> Question:
         """The same, understood. Raises QueryError."""
         image = None if self.picture is None else _decoded(self.picture)
-        return question(self.text, image, self.like, self.unlike, self.where, self.contains)
+        return question(
+            self.text, image, self.like, self.unlike, self.where, self.contains, self.acknowledged
+        )
 
     def fingerprint(self) -> str:
         """A short name of the question: a cursor holds for one only."""
@@ -238,17 +241,30 @@ def answer(
 def found(
     searcher: Searcher, log: SearchLog, by: str, asked: Asked, k: int, offset: int = 0
 ) -> Results:
-    """What a question brings; it goes on record."""
-    results = searcher.answer(asked.question(), k, offset)
+    """What a question brings; it goes on record, also if it is refused."""
+    question, version = asked.question(), searcher.artifact.version
+    about: dict[str, Any] = {
+        "words": tidy(asked.text),
+        "like": question.like,
+        "unlike": question.unlike,
+        "picture": asked.picture,
+        "version": version,
+    }
+    try:
+        results = searcher.answer(question, k, offset)
+    except PolicyError as error:
+        said = [*asked.where, *([f"contains:{question.contains}"] if question.contains else [])]
+        log.keep(by, **about, filters=said, refused=error.rule, tier=error.tier)
+        raise
+    said = [*results.where, *([f"contains:{results.contains}"] if results.contains else [])]
     log.keep(
         by,
-        words=tidy(asked.text),
-        like=results.like,
-        unlike=results.unlike,
-        filters=[*results.where, *([f"contains:{results.contains}"] if results.contains else [])],
-        picture=asked.picture,
-        version=results.artifact_version,
+        **about,
+        filters=said,
+        acknowledged=results.acknowledged,
         shown=[hit.id for hit in results],
+        found=results.total,
+        no_match=results.no_match,
         seconds=results.seconds,
     )
     return results

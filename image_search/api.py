@@ -43,6 +43,7 @@ from image_search.errors import (
     EngineError,
     HubError,
     NotFoundError,
+    PolicyError,
     QueryError,
 )
 from image_search.evaluation_page import Evaluation
@@ -116,13 +117,26 @@ Where = Annotated[
 Contains = Annotated[
     str, Query(description="Words that the title or the keywords have to have, or to begin with.")
 ]
+Acknowledged = Annotated[
+    list[str],
+    Query(
+        default_factory=list,
+        description="Rules of the policy that an answer (409) warned by: go on all the same.",
+    ),
+]
 
 
 def _asked(
-    like: Like, unlike: Unlike, where: Where, text: Text = "", contains: Contains = ""
+    like: Like,
+    unlike: Unlike,
+    where: Where,
+    acknowledged: Acknowledged,
+    text: Text = "",
+    contains: Contains = "",
 ) -> Asked:
     """A question in the address of a request."""
-    return Asked(text, tuple(like), tuple(unlike), tuple(where), contains)
+    pictures, filters = (tuple(like), tuple(unlike)), tuple(where)
+    return Asked(text, *pictures, filters, contains, acknowledged=tuple(acknowledged))
 
 
 AskedInWords = Annotated[Asked, Depends(_asked)]
@@ -158,6 +172,13 @@ Cursor = Annotated[
 ]
 
 
+class RuleSource(BaseModel):
+    """Where to read more about a rule."""
+
+    title: str
+    address: str
+
+
 class Problem(BaseModel):
     """An error: RFC 9457, media type application/problem+json."""
 
@@ -165,6 +186,16 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+
+
+class Refusal(Problem):
+    """A question that a rule of the policy does not let pass: for good (403, tier `refuse`), or
+    until the rule is named by `acknowledged` (409, tier `warn`)."""
+
+    reason: str
+    rule: str
+    tier: str
+    source: RuleSource
 
 
 class Health(BaseModel):
@@ -460,6 +491,20 @@ def problem(status: int, detail: str) -> JSONResponse:
 
 def _tell_problems(api: FastAPI) -> None:
     """Have every error leave `api` as a problem, and none with a stack trace."""
+
+    @api.exception_handler(PolicyError)
+    def against_policy(request: Request, error: PolicyError) -> Response:
+        status = 409 if error.tier == "warn" else 403
+        told = Refusal(
+            title=HTTPStatus(status).phrase,
+            status=status,
+            detail=str(error),
+            reason=error.reason,
+            rule=error.rule,
+            tier=error.tier,
+            source=RuleSource(title=error.source_title, address=error.source_address),
+        )
+        return JSONResponse(told.model_dump(), status, media_type="application/problem+json")
 
     @api.exception_handler(QueryError)
     def refused(request: Request, error: QueryError) -> Response:

@@ -23,6 +23,7 @@ from image_search.errors import (
     ConfigError,
     ImageSearchError,
     NotFoundError,
+    PolicyError,
     QueryError,
     ServerError,
 )
@@ -111,10 +112,12 @@ class Client:
         unlike: Sequence[str] | str = (),
         where: Sequence[str | Condition] | str = (),
         contains: str = "",
+        acknowledged: Sequence[str] | str = (),
         k: int = 9,
     ) -> Results:
         """The k pictures nearest to what is given together, as Searcher.search has it."""
-        return self.answer(question(text, image, like, unlike, where, contains), k)
+        asked = question(text, image, like, unlike, where, contains, acknowledged)
+        return self.answer(asked, k)
 
     def answer(self, asked: Question | str, k: int = 9) -> Results:
         """The same of a question that was put together before."""
@@ -197,6 +200,7 @@ class Client:
                 unlike=asked.unlike,
                 where=tuple(str(one["where"]) for one in told["filters"]),
                 contains=asked.contains,
+                acknowledged=asked.acknowledged,
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise self._strange() from None
@@ -272,6 +276,8 @@ class Client:
                 f"{self.address} sends on to {to}. Nothing was sent there; if you trust it, give "
                 "that address."
             )
+        if refusal := self._against_policy(response, data):
+            return refusal
         if status == 401 or (status == 403 and not told):
             return ServerError(self._stranger())
         if status == 429:
@@ -288,6 +294,22 @@ class Client:
         if status == 404:
             return NotFoundError(told)
         return QueryError(told) if status in QUESTION_AT_FAULT else ServerError(told)
+
+    def _against_policy(self, response: httpx2.Response, data: bytes) -> PolicyError | None:
+        """What a rule of the server's policy says, if it is that."""
+        if response.status_code not in (403, 409) or not self._detail(response, data):
+            return None
+        told = self._parsed(data)
+        source = told.get("source")
+        said = {
+            "tier": "warn" if response.status_code == 409 else "refuse",
+            **{name: told.get(name) for name in ("reason", "rule")},
+            **(source if isinstance(source, dict) else {}),
+        }
+        named = [said.get(name) for name in ("reason", "rule", "tier", "title", "address")]
+        if not all(isinstance(one, str) and one for one in named):
+            return None
+        return PolicyError(*(tidy(str(one))[:500] for one in named))
 
     def _stranger(self) -> str:
         if self._has_token:
@@ -341,6 +363,7 @@ def _params(asked: Question) -> list[tuple[str, str]]:
         *(("unlike", id) for id in asked.unlike),
         *(("where", text) for one in asked.where for text in _typed(one)),
         ("contains", asked.contains),
+        *(("acknowledged", name) for name in asked.acknowledged),
     ]
 
 

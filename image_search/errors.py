@@ -2,7 +2,8 @@
 
 ImageSearchError            anything this project raises on purpose
 ├── QueryError              a visitor's question cannot be answered; shown to the visitor as written
-│   └── NotFoundError       it names a picture that the collection does not have
+│   ├── NotFoundError       it names a picture that the collection does not have
+│   └── PolicyError         the policy refuses it, or wants the visitor to be asked first
 ├── ConfigError             a setting or an argument is wrong; the operator mends it
 ├── CollectionError         the keeper's pictures or metadata cannot be used as they are
 ├── PictureError            one picture cannot be used; its text is the reason in rejects.csv
@@ -38,6 +39,26 @@ class QuerySyntaxError(QueryError):
 
 class NotFoundError(QueryError):
     """A picture that the collection does not have, or has no more."""
+
+
+class PolicyError(QueryError):
+    """A question that the policy refuses, or (tier `warn`) that is asked only once the visitor has
+    acknowledged the rule."""
+
+    def __init__(self, reason: str, rule: str, tier: str, title: str, address: str) -> None:
+        """`reason` is the rule's; `title` and `address` say where to read more."""
+        on = (
+            f" To search all the same, acknowledge the rule: acknowledged={rule}; on the command "
+            f"line --acknowledge {rule}."
+            if tier == "warn"
+            else ""
+        )
+        super().__init__(f"{reason}{on} (Rule “{rule}”; see {title}, {address})")
+        self.reason = reason
+        self.rule = rule
+        self.tier = tier
+        self.source_title = title
+        self.source_address = address
 
 
 class ConfigError(ImageSearchError):

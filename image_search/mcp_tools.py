@@ -95,6 +95,11 @@ class ToSearch(_Arguments):
         description="Words that the title or the keywords have to have, or to begin with: for "
         "names, which the model does not know.",
     )
+    acknowledged: Texts = Field(
+        default_factory=list,
+        description="Only if a former answer warned by a rule and named it, and the person you "
+        "work for wants to go on: the names of these rules.",
+    )
     k: int = Field(9, ge=1, le=MOST, description="How many pictures.")
     cursor: str = Field(
         "",
@@ -234,7 +239,7 @@ class Tools:
     def _search(self, wanted: ToSearch, caller: _Caller) -> CallToolResult:
         asked = Asked(
             wanted.text, tuple(wanted.like), tuple(wanted.unlike), tuple(wanted.where),
-            wanted.contains,
+            wanted.contains, acknowledged=tuple(wanted.acknowledged),
         )  # fmt: skip
         found = answers.answer(
             self._searcher, self._log, caller.name, caller.base, asked, wanted.k, wanted.cursor

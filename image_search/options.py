@@ -57,6 +57,14 @@ Where = Annotated[
         "one field several values: any of them; several ranges: all. `facets` lists what there is.",
     ),
 ]
+Acknowledge = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--acknowledge",
+        metavar="RULE",
+        help="Search all the same though this rule of the policy warned; repeatable.",
+    ),
+]
 Contains = Annotated[
     str,
     typer.Option(

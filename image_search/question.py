@@ -39,6 +39,8 @@ class Question:
     """Conditions, as `conditions` has them."""
     contains: str = ""
     """Words of the title or the keywords."""
+    acknowledged: tuple[str, ...] = ()
+    """Rules of the policy that the visitor was warned by, and goes on all the same."""
     query: Query = field(init=False)
     """What was understood of the text. Raises QueryError where that is nothing."""
 
@@ -86,10 +88,13 @@ def question(
     unlike: Sequence[str] | str = (),
     where: Sequence[str | Condition] | str = (),
     contains: str = "",
+    acknowledged: Sequence[str] | str = (),
 ) -> Question:
     """A question of what a caller gave: one text may stand for a list of one."""
     conditions: Sequence[str | Condition] = [where] if isinstance(where, str) else where
-    return Question(text or "", image, _ids(like), _ids(unlike), tuple(conditions), contains)
+    return Question(
+        text or "", image, _ids(like), _ids(unlike), tuple(conditions), contains, _ids(acknowledged)
+    )
 
 
 def _ids(given: Sequence[str] | str) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Results:
     """The filters, as they may be typed."""
     contains: str = ""
     """Words that the title or the keywords had to have."""
+    acknowledged: tuple[str, ...] = ()
+    """The rules of the policy that the visitor was warned by."""
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
+from image_search import language
 from image_search.artifact import Artifact
 from image_search.catalogue import Among, Catalogue, Known
 from image_search.compose import moved, together
@@ -23,6 +24,7 @@ from image_search.errors import NotFoundError, QueryError
 from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
 from image_search.filters import Condition, is_on
+from image_search.guard import Guard, words_of
 from image_search.index.protocol import Index
 from image_search.notices import NoNotices, Notice, Noticed, notices_now
 from image_search.query import Term
@@ -54,6 +56,8 @@ class Sought:
     said: str = ""
     """What is asked, in words."""
     notices: Sequence[str] = ()
+    acknowledged: tuple[str, ...] = ()
+    """Rules of the policy that it met, and that the visitor was warned by."""
     is_plain: bool = False
     """Whether scores are those of everyday questions in words."""
 
@@ -92,6 +96,8 @@ class Searcher:
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
         self._encoded = lru_cache(REMEMBERED)(self._encode)
+        told = artifact.manifest.encoder
+        self._guard = Guard(encoder, index, f"{told.name} {told.revision} {told.precision}")
 
     @classmethod
     def open(
@@ -152,6 +158,7 @@ class Searcher:
         unlike: Sequence[str] | str = (),
         where: Sequence[str | Condition] | str = (),
         contains: str = "",
+        acknowledged: Sequence[str] | str = (),
         k: int = 9,
         offset: int = 0,
     ) -> Results:
@@ -162,12 +169,14 @@ class Searcher:
         together is looked for together, by the arithmetic of `compose`. `where` holds filters as
         `conditions` has them, `contains` words that the title or the keywords have to have: the
         nearest of the pictures that match are given, and, where nothing else is asked, these
-        pictures in the order of the collection. The first `offset` results are left out; none
-        beyond MAX_RESULTS is given. Raises QueryError, in words for the visitor, if there is
-        nothing to search for, and ArtifactError if the collection was built again since it was
-        opened.
+        pictures in the order of the collection. `acknowledged` are rules of the policy that the
+        visitor was warned by, and goes on all the same. The first `offset` results are left out;
+        none beyond MAX_RESULTS is given. Raises QueryError, in words for the visitor, if there is
+        nothing to search for, PolicyError if it may not be asked so, and ArtifactError if the
+        collection was built again since it was opened.
         """
-        return self.answer(question(text, image, like, unlike, where, contains), k, offset)
+        asked = question(text, image, like, unlike, where, contains, acknowledged)
+        return self.answer(asked, k, offset)
 
     def answer(self, question: Question, k: int = 9, offset: int = 0) -> Results:
         """The same of a question that was put together before."""
@@ -208,6 +217,7 @@ class Searcher:
             unlike=question.unlike,
             where=tuple(text for one in sought.where for text in typed(one, fields)),
             contains=question.contains,
+            acknowledged=sought.acknowledged,
         )
 
     def facets(self, question: Question | None = None) -> Facets:
@@ -244,14 +254,24 @@ class Searcher:
         )
 
     def _sought(self, question: Question) -> "Sought":
-        """What is searched with, and among which pictures. Raises QueryError."""
+        """What is searched with, and among which pictures; held against the policy, whoever asks.
+
+        Raises QueryError.
+        """
         where = conditions(question.where, question.contains, self.artifact.manifest.fields)
         named = dict(zip(question.named, self._rows(question.named), strict=True))
         said: list[str] = [question.text] if question.text else []
-        notices: list[str] = []
+        picture: Vectors | None = None
+        if question.image is not None:
+            picture = self.encoder.encode_images([_upright(question.image)])[0]
+        passed = self._guard.check(question, where, lambda text: self._encoded(text)[1], picture)
+        notices = list(passed.notices)
         vectors: list[Vectors] = []
         if question.is_asked:
-            vectors, notices = self._composed(question, named)
+            vectors, said_of_words = self._composed(question, named, picture)
+            notices += said_of_words
+        if foreign := language.note(" ".join(words_of(question))):
+            notices.append(foreign)
         if question.image is not None:
             said.append("a picture")
         likes = [(id, "like") for id in question.like] + [
@@ -267,11 +287,12 @@ class Searcher:
             vectors=vectors,
             said=", ".join(said),
             notices=notices,
+            acknowledged=passed.acknowledged,
             is_plain=question.query.is_plain and question.image is None and not (named or where),
         )
 
     def _composed(
-        self, question: Question, named: dict[str, int]
+        self, question: Question, named: dict[str, int], seen: Vectors | None
     ) -> tuple[list[Vectors], list[str]]:
         """The unit vectors of which the best counts, and what there is to say of them."""
         notices: list[str] = []
@@ -288,9 +309,7 @@ class Searcher:
                 )
             if read != term.text:
                 notices.append(f"That is more than the model can read. It searched for: “{read}”.")
-        picture: list[tuple[float, Vectors]] = []
-        if question.image is not None:
-            picture = [(1.0, self.encoder.encode_images([_upright(question.image)])[0])]
+        picture = [] if seen is None else [(1.0, seen)]
         liked = [self.index.vector(named[id]) for id in question.like]
         disliked = [self.index.vector(named[id]) for id in question.unlike]
         made = []
@@ -398,6 +417,10 @@ class Searcher:
         self.artifact.check_current()
         if self._engine:
             self._engine.check()
+
+    def prepare(self) -> None:
+        """Do what the first question would wait for."""
+        self._guard.prepare()
 
     @cached_property
     def questions(self) -> "Questions":

@@ -12,6 +12,7 @@ import typer
 from image_search.desk import desk
 from image_search.errors import PictureError, QueryError
 from image_search.options import (
+    Acknowledge,
     AsJson,
     Collection,
     Contains,
@@ -47,6 +48,7 @@ def search(
     unlike: Unlike = None,
     where: Where = None,
     contains: Contains = "",
+    acknowledge: Acknowledge = None,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="How many pictures.")] = 9,
     artifact: Collection = None,
     model: Model = None,
@@ -77,7 +79,7 @@ def search(
         raise typer.BadParameter(f"--sheet writes a PNG: call it {sheet.stem}.png")
     for file in files:
         _refuse(file)
-    asked = _question(text, image, like, unlike, where, contains)
+    asked = _question(text, image, like, unlike, where, contains, acknowledge)
     asks = desk(artifact, model, server)
     results = asks.answer(asked, k)
     citation = asks.cite(asked, k) if cite else None
@@ -99,6 +101,7 @@ def facets(
     unlike: Unlike = None,
     where: Where = None,
     contains: Contains = "",
+    acknowledge: Acknowledge = None,
     most: Annotated[
         int, typer.Option("--most", min=1, max=100, help="How many values of a field.")
     ] = 10,
@@ -112,7 +115,9 @@ def facets(
     What it prints can be given to --where, with the field's name and a colon before it.
     """
     is_asked = text is not None or image or like or unlike or where or contains
-    asked = _question(text, image, like, unlike, where, contains) if is_asked else None
+    asked = None
+    if is_asked:
+        asked = _question(text, image, like, unlike, where, contains, acknowledge)
     counted = desk(artifact, model, server).facets(asked)
     if as_json:
         _print_json(asdict(counted))
@@ -170,11 +175,14 @@ def _question(
     unlike: list[str] | None,
     where: list[str] | None,
     contains: str,
+    acknowledged: list[str] | None,
 ) -> "Question":
     from image_search.question import question
 
     picture = _read_image(image) if image else None
-    return question(text, picture, like or (), unlike or (), where or (), contains)
+    return question(
+        text, picture, like or (), unlike or (), where or (), contains, acknowledged or ()
+    )
 
 
 def _print_results(results: "Results") -> None:

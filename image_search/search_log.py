@@ -53,10 +53,19 @@ class SearchLog:
         filters: Sequence[str],
         picture: bytes | None,
         version: str,
-        shown: Sequence[str],
-        seconds: float,
+        acknowledged: Sequence[str] = (),
+        shown: Sequence[str] = (),
+        found: int = 0,
+        no_match: bool = False,
+        seconds: float = 0.0,
+        refused: str = "",
+        tier: str = "",
     ) -> None:
-        """Record one search by a member of this name. Never waits, never fails."""
+        """Record one search by a member of this name. Never waits, never fails.
+
+        `refused` is the rule of the policy by which it was not answered, `tier` whether that was
+        final (`refuse`) or the visitor was asked whether to go on (`warn`).
+        """
         if not self._on:
             return
         self._state.log(
@@ -69,4 +78,9 @@ class SearchLog:
             version=version,
             shown=list(shown),
             ms=round(seconds * 1000, 1),
+            **(
+                {"refused": refused, "tier": tier}
+                if refused
+                else {"found": found, "no_match": no_match, "acknowledged": list(acknowledged)}
+            ),
         )

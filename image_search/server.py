@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from image_search.allow_list import AllowList
 from image_search.answers import MCP, PREFIX, max_upload_bytes
 from image_search.api import create_api
 from image_search.curating_api import add_curating
-from image_search.errors import ConfigError
+from image_search.errors import ConfigError, ImageSearchError
 from image_search.gate import Gate
 from image_search.headers import Headers
 from image_search.judging import Judging
@@ -157,10 +158,16 @@ def serve(searcher: Searcher, state: State, users: str = "") -> None:
         forwarded_allow_ips=PROXIES_OF_A_SPACE if settings().on_space else None,
     )
     searcher.fill()
+    threading.Thread(target=_prepare, args=(searcher,), name="prepare", daemon=True).start()
     with suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
         Server(config).run(sockets=[listener])
     searcher.artifact.close()
     state.close()
+
+
+def _prepare(searcher: Searcher) -> None:
+    with suppress(ImageSearchError):  # whoever asks first will be told
+        searcher.prepare()
 
 
 def _about(state: State) -> str:

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         description="Only for a dataset made by hand (pictures and a column `embeddings`): the "
         "model that made these, such as `clip-ViT-B-32`; needs requirements-build.txt.",
     )
+    policy: Path | None = Field(
+        default=None,
+        description="The policy of what may be asked: a file such as `assets/policy.toml`, which "
+        "is the one that counts where this is unset.",
+    )
     engine: str = Field(
         default="",
         description="The database that searches: `chdb://FOLDER` on this machine, or "

@@ -12,7 +12,14 @@ MARKER = ".image-search"
 
 README = "README.md"
 
-_SINGLE = ("app.py", "requirements.txt", "LICENSE", "NOTICE", "assets/model-card.md")
+_SINGLE = (
+    "app.py",
+    "requirements.txt",
+    "LICENSE",
+    "NOTICE",
+    "assets/model-card.md",
+    "assets/policy.toml",
+)
 _FOLDERS = (("image_search", "*.py"), ("assets/ui", "*"))
 
 _FIRST_LINE = (

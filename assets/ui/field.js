@@ -19,12 +19,12 @@ export class Field {
       if (event.key === "ArrowDown") root.querySelector("#grid a[tabindex='0']")?.focus();
     });
     this.part("clear").addEventListener("click", () => {
-      on.ask({ ...this.question, text: "" }); // all else has its own way out
+      on.ask({ ...this.question, text: "", acknowledged: [] }); // all else has its own way out
       this.words.focus();
     });
     this.part("examples").addEventListener("click", (event) => {
       const example = event.target.closest("button");
-      if (example) on.ask({ ...this.question, text: example.textContent });
+      if (example) on.ask({ ...this.question, text: example.textContent, acknowledged: [] });
     });
     this.#listenForPictures();
   }
@@ -47,6 +47,8 @@ export class Field {
   #submit(event) {
     event.preventDefault();
     const question = { ...this.question, text: this.words.value };
+    // Who goes on in spite of a rule does so for these words.
+    if (question.text !== this.question.text) question.acknowledged = [];
     if (!isAsked(question) && !this.question.text) {
       this.on.trouble("Type what you are looking for, or choose a picture to search with.");
       this.words.focus();

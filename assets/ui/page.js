@@ -9,6 +9,7 @@ import { Field } from "./field.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { Panel } from "./panel.js";
+import { Refusal } from "./policy.js";
 import * as questions from "./question.js";
 import { Counts } from "./tables.js";
 
@@ -42,6 +43,10 @@ class Page {
       ask: (question) => this.ask(question),
       trouble: (text) => this.#trouble(text),
       limits: () => questions.collection().then(({ limits }) => limits),
+    });
+    this.refusal = new Refusal(this.part("refusal"), {
+      ask: (question) => this.ask(question, { move: true }),
+      change: () => this.part("words").focus(),
     });
     this.chips = new Chips(this.part("chips"), {
       ask: (question) => this.ask(question),
@@ -153,7 +158,10 @@ class Page {
   async #find(question, { quietly = false } = {}) {
     this.search?.abort();
     const search = (this.search = new AbortController());
-    if (!quietly) this.#trouble("");
+    if (!quietly) {
+      this.#trouble("");
+      this.refusal.hide();
+    }
     const slow = setTimeout(() => this.#busy(true), PATIENCE);
     try {
       const kept = this.kept.get(questions.keyOf(question));
@@ -161,7 +169,9 @@ class Page {
       return search.signal.aborted ? undefined : found;
     } catch (error) {
       if (search.signal.aborted) return undefined;
-      this.#trouble(questions.told(error));
+      const refusal = questions.refusalOf(error);
+      if (refusal) this.refusal.show(question, refusal);
+      else this.#trouble(questions.told(error));
       const text = question.text || this.question.text;
       if (this.field.shows(question)) this.#showQuestion({ ...this.question, text }, this.shown);
       return null;

@@ -11,6 +11,9 @@ const files = new Map();
 /** Something to tell the visitor, as it is. */
 class Problem extends Error {}
 
+/** What a rule of the policy says, if it is that which went wrong: its reason, name, tier, source. */
+export const refusalOf = (error) => (error instanceof Problem && error.rule ? error : null);
+
 /** What there is to tell of an error; thrown on if that is nothing. */
 export function told(error) {
   if (!(error instanceof Problem)) throw error;
@@ -24,6 +27,7 @@ export const NOTHING = Object.freeze({
   where: [],
   contains: "",
   file: null,
+  acknowledged: [], // rules that warned, for a visitor who goes on all the same
 });
 
 /** Whether it says what is looked for. */
@@ -56,6 +60,7 @@ export function fromHistory(search, state) {
     where: address.getAll("where"),
     contains: address.get("contains") ?? "",
     file: files.get(name) ?? null,
+    acknowledged: state?.acknowledged ?? [], // not in the address: who follows a link is asked
     lost: name !== undefined && !files.has(name),
   };
 }
@@ -87,13 +92,15 @@ export function isOfAnother(search, version) {
   return made !== null && !version.startsWith(made);
 }
 
-/** What the browser's history has to keep besides the address: the name of a file. */
-export function toState({ file }) {
-  if (!file) return {};
-  for (const [name, known] of files) if (known === file) return { file: name };
+/** What the browser's history has to keep besides the address: the name of a file, and which rules
+ * are acknowledged. */
+export function toState({ file, acknowledged }) {
+  const state = acknowledged.length ? { acknowledged } : {};
+  if (!file) return state;
+  for (const [name, known] of files) if (known === file) return { ...state, file: name };
   const name = `${performance.timeOrigin} ${files.size}`; // another one after a reload
   files.set(name, file);
-  return { file: name };
+  return { ...state, file: name };
 }
 
 /** A name for a question: the same one has the same results. */
@@ -123,6 +130,7 @@ export async function fileOf(question, format, k, chosen) {
 function put(path, question, further, signal) {
   const parameters = parametersOf(question);
   for (const name in further) parameters.set(name, further[name]);
+  for (const rule of question.acknowledged) parameters.append("acknowledged", rule);
   if (parameters.toString().length > LONGEST) {
     throw new Problem("That is too long for a question. A short sentence in English works best.");
   }
@@ -202,5 +210,7 @@ async function fetched(path, options) {
 
 async function problemOf(response) {
   const told = await response.json().catch(() => null);
-  return new Problem(told?.detail ?? `The server cannot answer this (${response.status}).`);
+  const problem = new Problem(told?.detail ?? `The server cannot answer this (${response.status}).`);
+  if (told?.rule) Object.assign(problem, { reason: told.reason, rule: told.rule, tier: told.tier, source: told.source });
+  return problem;
 }

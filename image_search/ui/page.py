@@ -36,6 +36,7 @@ SCRIPTS = (
     "filters",
     "grid",
     "panel",
+    "policy",
     "question",
     "tables",
 )
@@ -76,8 +77,10 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
         where: list[str] | None = None,
         contains: str = "",
         cursor: str = "",
+        acknowledged: list[str] | None = None,
     ) -> dict[str, Any]:
-        asked, size = asked_of(words, like, unlike, where, contains), page_size(k)
+        asked = asked_of(words, like, unlike, where, contains, acknowledged)
+        size = page_size(k)
         by, base = _name_of(request), answers.PREFIX
         return told(lambda: answers.answer(searcher, log, by, base, asked, size, cursor))
 
@@ -87,8 +90,9 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
         unlike: list[str] | None = None,
         where: list[str] | None = None,
         contains: str = "",
+        acknowledged: list[str] | None = None,
     ) -> dict[str, Any]:
-        asked = asked_of(words, like, unlike, where, contains)
+        asked = asked_of(words, like, unlike, where, contains, acknowledged)
         return told(lambda: answers.facets(searcher, asked))
 
     def record(id: str) -> dict[str, Any]:
@@ -143,15 +147,18 @@ def asked_of(
     unlike: list[str] | None,
     where: list[str] | None,
     contains: str,
+    acknowledged: list[str] | None = None,
 ) -> Asked:
     """A question of a caller's values. Raises gr.Error if one of them is of another kind."""
-    for name, values in (("like", like), ("unlike", unlike), ("where", where)):
+    lists = {"like": like, "unlike": unlike, "where": where, "acknowledged": acknowledged}
+    for name, values in lists.items():
         if not (values is None or (isinstance(values, list) and all(map(_is_text, values)))):
             raise gr.Error(f"{name} is a list of texts, not {values!r}.", print_exception=False)
     for name, text in (("words", words), ("contains", contains)):
         if not _is_text(text):
             raise gr.Error(f"{name} is a text, not {text!r}.", print_exception=False)
-    return Asked(words, tuple(like or ()), tuple(unlike or ()), tuple(where or ()), contains)
+    likes, filters = (tuple(like or ()), tuple(unlike or ())), tuple(where or ())
+    return Asked(words, *likes, filters, contains, acknowledged=tuple(acknowledged or ()))
 
 
 def _is_text(value: object) -> bool:

@@ -94,9 +94,10 @@ def kept() -> str:
     log = (
         f"Each search is recorded for {days:,} {'days' if days > 1 else 'day'}: when, the words "
         "or a fingerprint of the picture, the pictures and filters that were set, which version of "
-        "the collection, which pictures were shown, and how long it took. Not under a name: under "
-        "a pseudonym, which only those who run this can trace back. They hand out what is recorded "
-        "of you, and erase it, if you ask."
+        "the collection, which pictures were shown and how many were found, how long it took, and "
+        "which rule of what may be asked refused it, or asked you whether to go on. Not under a "
+        "name: under a pseudonym, which only those who run this can trace back. They hand out "
+        "what is recorded of you, and erase it, if you ask."
         if days
         else "Searches are not recorded."
     )
