@@ -19,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from image_search.client import Client
+    from image_search.notices import Noticed
     from image_search.search import Searcher
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ def open(
     artifact: str | Path | None = None,
     withdrawn: Set[str] | None = None,
     model: str | None = None,
+    notices: "Noticed | None" = None,
 ) -> "Searcher":
     """Open a built collection for searching.
 
@@ -37,14 +39,15 @@ def open(
     Face Hub; without it the setting IMAGE_SEARCH_ARTIFACT counts, and without that the demo, which
     is built on first use. The pictures whose ids are in `withdrawn` are as if they were not there;
     what is added to the set counts from then on. Without it those are left out that were withdrawn
-    by `python -m image_search suppress` or on the page. `model` is only for a dataset made by
+    by `python -m image_search suppress` or on the page, and pictures with a notice are covered (hits
+    have it as `notice`; `picture` and `thumbnail` take `shown=True`). `model` is only for a dataset made by
     hand, of pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises
     ArtifactError if it is missing, damaged or of another format, HubError if it is on the Hub and
     cannot be read.
     """
     from image_search.search import Searcher
 
-    return Searcher.open(artifact, withdrawn, model)
+    return Searcher.open(artifact, withdrawn, model, notices)
 
 
 def connect(address: str, token: str | None = None) -> "Client":

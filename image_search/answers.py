@@ -46,7 +46,10 @@ class FieldInfo(BaseModel):
 
 
 class PictureRecord(BaseModel):
-    """One picture and all that is known of it; `thumbnail` and `picture` are addresses."""
+    """One picture and all that is known of it; `thumbnail` and `picture` are addresses.
+
+    Of one that is `covered` they give a plain picture with the `notice` that says why, unless
+    `shown=1` is added to them."""
 
     id: str
     title: str
@@ -56,6 +59,8 @@ class PictureRecord(BaseModel):
     metadata: dict[str, Any]
     thumbnail: str
     picture: str
+    covered: bool
+    notice: str | None
 
 
 class PictureHit(PictureRecord):
@@ -362,6 +367,7 @@ def _told(searcher: Searcher, base: str, record: Record | Hit) -> dict[str, Any]
         **vars(record),
         "thumbnail": f"{base}/thumbnails/{address}",
         "picture": f"{base}/pictures/{address}",
+        "covered": record.notice is not None,
     }
     if isinstance(record, Hit) and record.score is not None:
         told["score"] = round(record.score, 4)

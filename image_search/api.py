@@ -147,6 +147,9 @@ CitedSize = Annotated[
     int | None,
     Query(ge=1, le=MAX_RESULTS, description="How many of the results are cited; default: all."),
 ]
+Shown = Annotated[
+    bool, Query(description="Show the picture even if a notice covers it: you want to see it.")
+]
 Cursor = Annotated[
     str, Query(description="The `cursor` of the answer before, to go on with the same question.")
 ]
@@ -349,15 +352,16 @@ def create_api(searcher: Searcher, withdrawals: Withdrawals, log: SearchLog) -> 
         return answers.record(searcher, base_of(request), id)
 
     @api.get("/thumbnails/{id:path}", response_class=Response, responses=_FILE)
-    async def thumbnail(request: Request, id: str) -> Response:
-        """The small picture, WebP, at most 256 pixels a side."""
-        read = partial(_file, searcher, request, id, searcher.thumbnail)
+    async def thumbnail(request: Request, id: str, shown: Shown = False) -> Response:
+        """The small picture, WebP, at most 256 pixels a side. Of one that a notice covers a plain
+        one that says why, unless `shown`."""
+        read = partial(_file, searcher, request, id, searcher.thumbnail, shown)
         return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/pictures/{id:path}", response_class=Response, responses=_FILE)
-    async def picture(request: Request, id: str) -> Response:
-        """The picture as the collection keeps it."""
-        read = partial(_file, searcher, request, id, searcher.picture)
+    async def picture(request: Request, id: str, shown: Shown = False) -> Response:
+        """The picture as the collection keeps it; covered as its thumbnail is."""
+        read = partial(_file, searcher, request, id, searcher.picture, shown)
         return await to_thread.run_sync(read, limiter=files)
 
     @api.get("/collection")
@@ -533,14 +537,24 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _file(searcher: Searcher, request: Request, id: str, read: Callable[[str], bytes]) -> Response:
+def _file(
+    searcher: Searcher,
+    request: Request,
+    id: str,
+    read: Callable[[str, bool], bytes],
+    shown: bool,
+) -> Response:
+    if not shown and searcher.notice(id) is not None:
+        # Nothing of it is kept: whoever takes the notice away, or asks, sees the picture at once.
+        data = read(id, False)
+        return Response(data, media_type="image/webp", headers={"Cache-Control": "no-store"})
     tag = f'"{searcher.artifact.short_version}-{searcher.catalogue.rows([id]).get(id)}"'
     headers = {"ETag": tag, "Cache-Control": FOR_A_MINUTE}
     held = request.headers.get("if-none-match", "")
     if tag in (part.strip().removeprefix("W/") for part in held.split(",")):
         searcher.record(id)  # not of a picture that was withdrawn
         return Response(status_code=304, headers=headers)
-    data = read(id)
+    data = read(id, shown)
     return Response(data, media_type=images.media_type(data), headers=headers)
 
 

@@ -248,7 +248,9 @@ def demo(
 
     chosen_mode()
     state = State.open()
-    searcher = image_search.open(ensure_demo(), withdrawn=Withdrawals(state))
+    searcher = image_search.open(
+        ensure_demo(), withdrawn=Withdrawals(state), notices=Notices(state)
+    )
     print(f"\n{len(searcher.artifact):,} pictures, model {searcher.encoder.name}.\n")
     for prompt in PROMPTS:
         results = searcher.search(prompt, k=3)

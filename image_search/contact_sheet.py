@@ -3,20 +3,15 @@
 The sheet ends with how to cite the search, so that it can be traced when it lies on a desk.
 """
 
-import re
-import unicodedata
-from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
 from io import BytesIO
-from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from image_search.citation import of_search
 from image_search.errors import ImageSearchError
+from image_search.lettering import Text, block, write
 from image_search.provenance import Provenance, creator_of, further_credit, rights_of, year_of
 from image_search.results import Hit, Results
 from image_search.tidy import tidy
@@ -27,29 +22,9 @@ CELL = 256
 """Side of a cell, in pixels: a thumbnail's longest side."""
 GAP = 24
 MARGIN = 32
-FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "Arial.ttf", "arial.ttf")
-"""What Linux, macOS and Windows have, the first one that is there."""
 INK = "#111111"
 GREY = "#5a5a5a"
 PALE = "#d8d8d8"
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of text, and where its upper edge is."""
-
-    text: str
-    size: int
-    top: int
-    ink: str
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Lines below one another."""
-
-    lines: list[_Line]
-    height: int
 
 
 def as_sheet(results: Results, provenance: Provenance, thumbnail: Callable[[str], bytes]) -> bytes:
@@ -85,11 +60,11 @@ def sheet(
     columns = 3 if len(hits) <= 9 else 5
     width = columns * CELL + (columns - 1) * GAP + 2 * MARGIN
     wide = width - 2 * MARGIN
-    head = _block([(title, 24, 2, INK), (_summary(results, provenance), 13, 2, GREY)], wide)
-    foot = _block(_foot(results, provenance), wide)
+    head = block([(title, 24, 2, INK), (_summary(results, provenance), 13, 2, GREY)], wide)
+    foot = block(_foot(results, provenance), wide)
     rows = [hits[start : start + columns] for start in range(0, len(hits), columns)]
     pictures = [[_picture(hit, thumbnail) for hit in row] for row in rows]
-    captions = [[_block(_caption(hit, provenance), CELL) for hit in row] for row in rows]
+    captions = [[block(_caption(hit, provenance), CELL) for hit in row] for row in rows]
     tall = [max(CELL // 2 if p is None else p.height for p in row) for row in pictures]
     deep = [max(caption.height for caption in row) for row in captions]
     above = MARGIN + head.height + GAP
@@ -97,7 +72,7 @@ def sheet(
     grid = sum(tall) + sum(deep) + len(rows) * (8 + GAP)
     page = Image.new("RGB", (width, above + grid + below + MARGIN), "white")
     draw = ImageDraw.Draw(page)
-    _write(draw, head, MARGIN, MARGIN)
+    write(draw, head, MARGIN, MARGIN)
     top = above
     for row, height, depth in zip(zip(pictures, captions, strict=True), tall, deep, strict=True):
         for column, (picture, caption) in enumerate(zip(*row, strict=True)):
@@ -106,16 +81,12 @@ def sheet(
                 _write_missing(draw, left, top + height)
             else:  # they stand on one line, close to their captions
                 page.paste(picture, (left, top + height - picture.height))
-            _write(draw, caption, left, top + height + 8)
+            write(draw, caption, left, top + height + 8)
         top += height + depth + 8 + GAP
     if foot.lines:
         draw.line((MARGIN, top, width - MARGIN, top), PALE)
-        _write(draw, foot, MARGIN, top + GAP // 2)
+        write(draw, foot, MARGIN, top + GAP // 2)
     return page
-
-
-_Text = tuple[str, int, int, str]
-"""What to write: text, size in pixels, most lines, ink."""
 
 
 def _summary(results: Results, provenance: Provenance | None) -> str:
@@ -132,9 +103,9 @@ def _summary(results: Results, provenance: Provenance | None) -> str:
     return f"{count} · {provenance.collection} · {provenance.retrieved.isoformat()}"
 
 
-def _caption(hit: Hit, provenance: Provenance | None) -> list[_Text]:
+def _caption(hit: Hit, provenance: Provenance | None) -> list[Text]:
     score: float | None = hit.score
-    head: _Text = (f"{hit.rank}. {hit.title}", 13, 2, INK)
+    head: Text = (f"{hit.rank}. {hit.title}", 13, 2, INK)
     near = "" if score is None else f"Score {score:.3f}"
     if provenance is None:
         credit = tidy(hit.credit).removeprefix(f"{tidy(hit.title)}. ")  # which stands above
@@ -153,7 +124,7 @@ def _caption(hit: Hit, provenance: Provenance | None) -> list[_Text]:
     ]
 
 
-def _foot(results: Results, provenance: Provenance | None) -> list[_Text]:
+def _foot(results: Results, provenance: Provenance | None) -> list[Text]:
     if provenance is None:
         return []
     citation = of_search(results, provenance).text
@@ -174,74 +145,4 @@ def _picture(hit: Hit, thumbnail: Callable[[str], bytes]) -> Image.Image | None:
 def _write_missing(draw: ImageDraw.ImageDraw, left: int, bottom: int) -> None:
     top = bottom - CELL // 2
     draw.rectangle((left, top, left + CELL - 1, bottom - 1), outline=PALE)
-    _write(
-        draw, _block([("This picture could not be read.", 11, 2, GREY)], CELL), left + 8, top + 8
-    )
-
-
-def _block(texts: list[_Text], width: int) -> _Block:
-    """Texts below one another, none wider than `width` pixels; an empty one takes no room."""
-    lines: list[_Line] = []
-    top = 0
-    for text, size, most, ink in texts:
-        for line in _wrapped(text, _font(size), width, most):
-            lines.append(_Line(line, size, top, ink))
-            top += size * 4 // 3
-    return _Block(lines, top)
-
-
-def _write(draw: ImageDraw.ImageDraw, block: _Block, left: int, top: int) -> None:
-    for line in block.lines:
-        draw.text((left, top + line.top), line.text, line.ink, _font(line.size))
-
-
-@lru_cache
-def _font(size: int) -> Any:
-    for name in FONTS:
-        with suppress(OSError):
-            return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
-
-
-def _drawable(text: str, font: Any) -> str:
-    """The text in letters that the font has: Pillow's own has little beyond ASCII."""
-    if str(getattr(font, "path", "")).endswith(FONTS):
-        return text
-    plain = unicodedata.normalize("NFKD", re.sub("[‐-―]", "-", text))
-    plain = "".join(c for c in plain if not unicodedata.combining(c))
-    return "".join(c if c.isascii() or c in "‘’“”…" else "?" for c in plain)
-
-
-def _wrapped(text: str, font: Any, width: int, most: int) -> list[str]:
-    """The text in up to `most` lines of `width` pixels, with … at the end if it is longer."""
-    longest = width // 2 * most  # no letter but is wider than two pixels
-    words = _drawable(tidy(text)[:longest], font).split()
-    lines: list[str] = []
-    while words and len(lines) < most:
-        words = _fill_line(lines, words, font, width)
-    if words:
-        last = lines[-1]
-        while last and font.getlength(f"{last}…") > width:
-            last = last[:-1].rstrip()
-        lines[-1] = f"{last}…"
-    return lines
-
-
-def _fill_line(lines: list[str], words: list[str], font: Any, width: int) -> list[str]:
-    """Add one more line, of as many words as it holds; gives the words that are left."""
-
-    def too_wide(line: str) -> bool:
-        return bool(font.getlength(line) > width)
-
-    count = 1
-    while count < len(words) and not too_wide(" ".join(words[: count + 1])):
-        count += 1
-    line = " ".join(words[:count])
-    if not too_wide(line):
-        lines.append(line)
-        return words[count:]
-    # one word that is too wide alone, as addresses and hashes are: it is cut
-    [word, *rest] = words
-    fits = max(1, bisect_right(range(1, len(word)), 0, key=lambda n: too_wide(word[:n])))
-    lines.append(word[:fits])
-    return [word[fits:], *rest]
+    write(draw, block([("This picture could not be read.", 11, 2, GREY)], CELL), left + 8, top + 8)

@@ -26,14 +26,14 @@ def near_copies(searcher: Searcher, id: str) -> list[Hit]:
 
     Raises NotFoundError if there is none of this id.
     """
-    own = _brightness(searcher.thumbnail(id))
+    own = _brightness(searcher.thumbnail(id, shown=True))  # compared, not shown
     found = searcher.search(like=[id], k=LOOKED_AT)
     return [hit for hit in found if ((hit.score or 0) + _likeness(searcher, hit, own)) / 2 >= ALIKE]
 
 
 def _likeness(searcher: Searcher, hit: Hit, own: npt.NDArray[np.float32]) -> float:
     """The correlation of the brightness of two pictures, -1 to 1."""
-    return float(_brightness(searcher.thumbnail(hit.id)) @ own)
+    return float(_brightness(searcher.thumbnail(hit.id, shown=True)) @ own)
 
 
 def _brightness(thumbnail: bytes) -> npt.NDArray[np.float32]:

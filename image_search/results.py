@@ -21,6 +21,8 @@ class Record:
     width: int
     height: int
     """The size of the stored picture, in pixels."""
+    notice: str | None = None
+    """Why the picture is covered until somebody asks for it, if it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ class Results:
                     "score": None if hit.score is None else round(hit.score, 4),
                     "title": hit.title,
                     "credit": hit.credit,
+                    "notice": hit.notice,
                     "metadata": hit.metadata,
                 }
                 for hit in self.hits

@@ -17,12 +17,15 @@ from image_search.artifact import Artifact
 from image_search.catalogue import Among, Catalogue, Known
 from image_search.compose import moved, together
 from image_search.conditions import conditions, typed
+from image_search.covers import TILE, Covers, rows_of, tile
 from image_search.encoder import Encoder, Vectors
 from image_search.errors import NotFoundError, QueryError
 from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
 from image_search.filters import Condition, is_on
+from image_search.images import THUMBNAIL_SIDE
 from image_search.index.protocol import Index
+from image_search.notices import NoNotices, Notice, Noticed, notices_now
 from image_search.query import Term
 from image_search.question import MAX_RESULTS as MAX_RESULTS
 from image_search.question import Question, question
@@ -64,8 +67,9 @@ class Sought:
 class Searcher:
     """Searches one collection by words, by pictures, or by both. Safe to use from several threads.
 
-    The pictures whose ids are in `withdrawn` are as if they were not there. The set is looked into
-    at every question, so what is added to it counts from then on.
+    The pictures whose ids are in `withdrawn` are as if they were not there; those that one of the
+    `notices` covers are found, but shown only to who asks for that. Both are looked into at every
+    question, so what is added to them counts from then on.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Searcher:
         catalogue: Catalogue,
         withdrawn: Set[str] = frozenset(),
         engine: "Engine | None" = None,
+        notices: Noticed | None = None,
     ) -> None:
         self.artifact = artifact
         self.encoder = encoder
@@ -83,6 +88,8 @@ class Searcher:
         self.catalogue = catalogue
         self._engine = engine
         self.withdrawn = withdrawn
+        self.notices = notices or NoNotices()
+        self._covering: tuple[tuple[Notice, ...], Covers] = (), Covers((), catalogue, ())
         self._hidden: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
         self._roles = {field.role: field.name for field in artifact.manifest.fields}
         self._encoded = lru_cache(REMEMBERED)(self._encode)
@@ -93,11 +100,13 @@ class Searcher:
         artifact: str | Path | None = None,
         withdrawn: Set[str] | None = None,
         model: str | None = None,
+        notices: Noticed | None = None,
     ) -> "Searcher":
         """Open a folder, or `user/name[@revision]` of the Hub; without one the setting
         IMAGE_SEARCH_ARTIFACT, else the demo.
 
-        Without `withdrawn` it leaves out what the state says (IMAGE_SEARCH_STATE). `model` is
+        Without `withdrawn` it leaves out what the state says (IMAGE_SEARCH_STATE); without `notices`
+        those of the state count. `model` is
         what made the embeddings of a dataset that no build of ours wrote. Raises
         ArtifactError if the collection is missing or damaged, HubError if it is on the Hub and
         cannot be read.
@@ -116,6 +125,8 @@ class Searcher:
             from image_search.withdrawal import withdrawn_now
 
             withdrawn = withdrawn_now()
+        if notices is None:
+            notices = notices_now()
         opened = Artifact.open(chosen, searched=not settings().engine)
         if settings().engine:
             from image_search.engine.engine import Engine
@@ -123,8 +134,10 @@ class Searcher:
             held = Engine.open(
                 settings().engine, opened.manifest, opened.version, opened.files.name
             )
-            return cls(opened, opened.encoder(), held.index, held.catalogue, withdrawn, held)
-        return cls(opened, opened.encoder(), opened.index, opened.catalogue, withdrawn)
+            return cls(opened, opened.encoder(), held.index, held.catalogue, withdrawn, held, notices)
+        return cls(
+            opened, opened.encoder(), opened.index, opened.catalogue, withdrawn, notices=notices
+        )
 
     def __len__(self) -> int:
         """How many pictures can be found."""
@@ -330,13 +343,46 @@ class Searcher:
         self.artifact.expect(shown)
         return self._records(shown)
 
-    def picture(self, id: str) -> bytes:
-        """The picture file of an id. Raises NotFoundError if the collection has none such."""
-        return self.artifact.picture(self.row(id), id)
+    def picture(self, id: str, shown: bool = False) -> bytes:
+        """The picture file of an id. Raises NotFoundError if the collection has none such.
 
-    def thumbnail(self, id: str) -> bytes:
-        """The small picture (WebP) of an id. Raises NotFoundError if there is none such."""
-        return self.artifact.thumbnail(self.row(id), id)
+        Of one that is covered it is a plain picture with the notice, unless it is to be `shown`.
+        """
+        row = self.row(id)
+        cover = None if shown else self._cover(id, row, TILE)
+        return self.artifact.picture(row, id) if cover is None else cover
+
+    def thumbnail(self, id: str, shown: bool = False) -> bytes:
+        """The small picture (WebP) of an id, covered as `picture` is."""
+        row = self.row(id)
+        cover = None if shown else self._cover(id, row, THUMBNAIL_SIDE)
+        return self.artifact.thumbnail(row, id) if cover is None else cover
+
+    def notice(self, id: str) -> str | None:
+        """Why a picture is covered. Raises NotFoundError if there is none such."""
+        row = self.row(id)
+        return self._covers().why(id, row)
+
+    def count_covered(self, where: Sequence[str]) -> int:
+        """How many pictures a notice for these values would cover. Raises QueryError."""
+        return len(rows_of(where, self.catalogue, self.artifact.manifest.fields))
+
+    def _cover(self, id: str, row: int, side: int) -> bytes | None:
+        """What stands in the place of a picture, if something does."""
+        why = self._covers().why(id, row)
+        if why is None:
+            return None
+        [known] = self.catalogue.known([row])
+        return tile(why, known.width, known.height, side)
+
+    def _covers(self) -> Covers:
+        """Finding the rows takes a while, so they are found again only if the notices are others."""
+        notices = self.notices.all()
+        known, covers = self._covering
+        if notices is not known:
+            covers = Covers(notices, self.catalogue, self.artifact.manifest.fields)
+            self._covering = notices, covers
+        return covers
 
     def row(self, id: str) -> int:
         """Where a picture stands in the collection. Raises NotFoundError if there is none such."""
@@ -410,9 +456,15 @@ class Searcher:
         return rows
 
     def _records(self, rows: list[int]) -> list[Record]:
-        return [self._made(known) for known in self.catalogue.known(rows)]
+        covers = self._covers()
+        if not covers:
+            return [self._made(known) for known in self.catalogue.known(rows)]
+        return [
+            self._made(known, covers.why(known.id, row))
+            for known, row in zip(self.catalogue.known(rows), rows, strict=True)
+        ]
 
-    def _made(self, known: Known) -> Record:
+    def _made(self, known: Known, notice: str | None = None) -> Record:
         title, credit = (self._said(known.metadata, role) for role in ("title", "credit"))
         return Record(
             id=known.id,
@@ -421,6 +473,7 @@ class Searcher:
             credit=credit,
             width=known.width,
             height=known.height,
+            notice=notice,
         )
 
     def _said(self, fields: dict[str, Any], role: Role) -> str:

@@ -8,9 +8,9 @@ import found
 import pytest
 from PIL import Image
 
-from image_search import contact_sheet
+from image_search import contact_sheet, lettering
 from image_search.citation import of_search
-from image_search.contact_sheet import CELL, FONTS, GAP, MARGIN, MOST, as_sheet, sheet
+from image_search.contact_sheet import CELL, GAP, MARGIN, MOST, as_sheet, sheet
 from image_search.errors import HubError, NotFoundError
 from image_search.search import Searcher
 
@@ -37,15 +37,15 @@ def many(count: int, **changes: Any) -> Any:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, float]]:
     """Every line that is written on a sheet, and the right and lower edges of its ink."""
     lines: list[tuple[str, float, float]] = []
-    write = contact_sheet._write
+    write = contact_sheet.write
 
     def recorded(draw: Any, block: Any, left: int, top: int) -> None:
         for line in block.lines:
-            box = draw.textbbox((left, top + line.top), line.text, contact_sheet._font(line.size))
+            box = draw.textbbox((left, top + line.top), line.text, lettering._font(line.size))
             lines.append((line.text, box[2], box[3]))
         write(draw, block, left, top)
 
-    monkeypatch.setattr(contact_sheet, "_write", recorded)
+    monkeypatch.setattr(contact_sheet, "write", recorded)
     return lines
 
 
@@ -186,13 +186,13 @@ def test_the_file_holds_its_citation_as_text() -> None:
         assert area(page.convert("RGB"), RED) == 2 * CELL * 192
 
 
-@pytest.mark.parametrize("fonts", [FONTS, ()], ids=["of the system", "Pillow's own"])
+@pytest.mark.parametrize("fonts", [lettering.FONTS, ()], ids=["of the system", "Pillow's own"])
 def test_captions_have_no_boxes(monkeypatch: pytest.MonkeyPatch, fonts: tuple[str, ...]) -> None:
-    monkeypatch.setattr(contact_sheet, "FONTS", fonts)
-    contact_sheet._font.cache_clear()
-    font = contact_sheet._font(13)
-    [title] = contact_sheet._wrapped("Fig. 13.—Höhe “x” ⅔ … Œ 日本", font, 1000, 1)
-    contact_sheet._font.cache_clear()
+    monkeypatch.setattr(lettering, "FONTS", fonts)
+    lettering._font.cache_clear()
+    font = lettering._font(13)
+    [title] = lettering._wrapped("Fig. 13.—Höhe “x” ⅔ … Œ 日本", font, 1000, 1)
+    lettering._font.cache_clear()
     if fonts:
         assert title.startswith("Fig. 13.—Höhe")
     else:
