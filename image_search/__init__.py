@@ -39,11 +39,11 @@ def open(
     Face Hub; without it the setting IMAGE_SEARCH_ARTIFACT counts, and without that the demo, which
     is built on first use. The pictures whose ids are in `withdrawn` are as if they were not there;
     what is added to the set counts from then on. Without it those are left out that were withdrawn
-    by `python -m image_search suppress` or on the page, and pictures with a notice are covered (hits
-    have it as `notice`; `picture` and `thumbnail` take `shown=True`). `model` is only for a dataset made by
-    hand, of pictures and a column `embeddings`: what made these (or IMAGE_SEARCH_MODEL). Raises
-    ArtifactError if it is missing, damaged or of another format, HubError if it is on the Hub and
-    cannot be read.
+    by `python -m image_search suppress` or on the page. What one of the `notices` is for is found,
+    but covered, by default as the state says: `picture` and `thumbnail` have `shown=True` for that.
+    `model` is only for a dataset made by hand, of pictures and a column `embeddings`: what made
+    these (or IMAGE_SEARCH_MODEL). Raises ArtifactError if it is missing, damaged or of another
+    format, HubError if it is on the Hub and cannot be read.
     """
     from image_search.search import Searcher
 

@@ -74,7 +74,10 @@ def of_picture(record: Record, provenance: Provenance, address: str = "") -> Cit
         _link(address),
     )
     beside = _sentences(
-        credit, f"Rights: {rights}" if rights else "", _link(address) if source else ""
+        credit,
+        f"Rights: {rights}" if rights else "",
+        f"Notice: {record.notice}" if record.notice else "",
+        _link(address) if source else "",
     )
     fields = {
         "author": " and ".join(f"{{{_tex(name)}}}" for name in creators),

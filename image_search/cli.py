@@ -243,6 +243,7 @@ def demo(
     """Build the demo if need be, answer the articles' seven questions, and serve the page."""
     from image_search.access import chosen_mode
     from image_search.demo import PROMPTS, ensure_demo
+    from image_search.notices import Notices
     from image_search.state import State
     from image_search.withdrawal import Withdrawals
 

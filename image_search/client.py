@@ -163,13 +163,16 @@ class Client:
         """All that is known of a picture. Raises NotFoundError if the collection has none such."""
         return self._made(Record, self._json(f"/records/{_quoted(id)}"))
 
-    def picture(self, id: str) -> bytes:
-        """The picture file of an id. Raises NotFoundError if the collection has none such."""
-        return self._bytes(f"/pictures/{_quoted(id)}", "image/")
+    def picture(self, id: str, shown: bool = False) -> bytes:
+        """The picture file of an id. Raises NotFoundError if the collection has none such.
 
-    def thumbnail(self, id: str) -> bytes:
-        """The small picture (WebP) of an id. Raises NotFoundError if there is none such."""
-        return self._bytes(f"/thumbnails/{_quoted(id)}", "image/")
+        Of one that is covered it is a plain picture with the notice, unless it is to be `shown`.
+        """
+        return self._bytes(f"/pictures/{_quoted(id)}", "image/", _shown(shown))
+
+    def thumbnail(self, id: str, shown: bool = False) -> bytes:
+        """The small picture (WebP) of an id, covered as `picture` is."""
+        return self._bytes(f"/thumbnails/{_quoted(id)}", "image/", _shown(shown))
 
     def _results(self, told: dict[str, Any], hits: list[Hit], asked: Question) -> Results:
         try:
@@ -321,6 +324,10 @@ def _question(asked: Question | str) -> Question:
 
 def _is_json(response: httpx2.Response) -> bool:
     return bool(response.headers.get("content-type", "").startswith("application/json"))
+
+
+def _shown(shown: bool) -> list[tuple[str, str]]:
+    return [("shown", "1")] if shown else []
 
 
 def _quoted(id: str) -> str:

@@ -18,6 +18,8 @@ from image_search.say import say
 
 TILE = 1024
 """Longest side, in pixels, of what stands in the place of a picture."""
+SMALL_TILE = 256
+"""The same of a thumbnail."""
 
 PAPER, EDGE, INK, QUIET = "#e7e4dd", "#c9c4b9", "#26231f", "#5c574f"
 
@@ -45,7 +47,9 @@ class Covers:
             rows = rows_of(notice.where, catalogue, fields)
         except QueryError as error:
             # Built anew with other fields, it would else show what somebody took care to cover.
-            say(f"warning: the notice {notice.id} covers every picture, until it is removed: {error}")
+            say(
+                f"warning: the notice {notice.id} covers every picture until it is removed: {error}"
+            )
             self._all.append(notice.text)
             return
         covered = np.zeros(len(catalogue), np.bool_)

@@ -106,6 +106,11 @@ class ToGet(_Arguments):
     """Which picture."""
 
     id: str = Field(description="The id of a picture, as an answer of search_pictures has it.")
+    shown: bool = Field(
+        False,
+        description="Show it even if a notice covers it: only where the person whom you help has "
+        "read the notice and wants to see the picture.",
+    )
 
 
 class ToDescribe(_Arguments):
@@ -177,8 +182,8 @@ class Tools:
                 "get_picture",
                 "Look at a picture",
                 "One picture of this collection by its id: larger than its thumbnail (a JPEG of at "
-                f"most {SIDE} pixels a side), with all that is known of it. {OTHERS_WORDS} "
-                f"{NO_USE}",
+                f"most {SIDE} pixels a side), with all that is known of it. One that a notice "
+                f"covers is shown only with `shown`. {OTHERS_WORDS} {NO_USE}",
                 ToGet,
                 self._get,
             ),
@@ -232,22 +237,24 @@ class Tools:
         content: list[ContentBlock] = [_text(summary(found))]
         for hit in found.hits:
             content.append(_text(f"{hit.rank}. {self._said(hit, hit.score)}"))
-            content += self._thumbnail(hit.id)
+            content += [_covered(hit.notice)] if hit.notice else self._thumbnail(hit.id)
         told = jsonable_encoder(found)
         told["hits"] = [self._all(hit) for hit in found.hits]
         return CallToolResult(content=content, structuredContent=told)
 
     def _get(self, wanted: ToGet, caller: _Caller) -> CallToolResult:
+        content: list[ContentBlock]
         record = answers.record(self._searcher, caller.base, wanted.id)
-        file = self._searcher.picture(record.id)
+        if record.notice and not wanted.shown:
+            content = [_text(self._said(record)), _covered(record.notice)]
+            return CallToolResult(content=content, structuredContent=self._told(record))
+        file = self._searcher.picture(record.id, shown=True)
         try:
             picture = images.decode(file, max_side=SIDE)
         except PictureError as error:
             raise ArtifactError(f"The picture {record.id!r} cannot be read: {error}") from error
-        told = self._all(record)
-        told["artifact_version"] = self._searcher.artifact.version
-        content: list[ContentBlock] = [_text(self._said(record)), _jpeg(picture)]
-        return CallToolResult(content=content, structuredContent=told)
+        content = [_text(self._said(record)), _jpeg(picture)]
+        return CallToolResult(content=content, structuredContent=self._told(record))
 
     def _describe(self, wanted: ToDescribe, caller: _Caller) -> CallToolResult:
         about = answers.describe(self._searcher)
@@ -269,6 +276,10 @@ class Tools:
             "artifact_version": about.artifact_version,
         }
         return CallToolResult(content=[_text(description(told))], structuredContent=told)
+
+    def _told(self, record: PictureRecord) -> dict[str, Any]:
+        """All of one picture, and which version it is of."""
+        return {**self._all(record), "artifact_version": self._searcher.artifact.version}
 
     def _all(self, record: PictureRecord) -> dict[str, Any]:
         """A record as plain data, with the rights and the page that it comes from."""
@@ -295,6 +306,7 @@ class Tools:
             credit=record.credit,
             width=record.width,
             height=record.height,
+            notice=record.notice,
         )
         return rights_of(known, self._provenance), source_of(known, self._provenance)
 
@@ -333,6 +345,14 @@ def _reason(error: Exception) -> str:
 
 def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
+
+
+def _covered(notice: str) -> TextContent:
+    """In the place of a picture."""
+    return _text(
+        f"This picture is covered by a notice: {notice}. Tell the person whom you help what it "
+        "says; if they want to see the picture, call get_picture with its id and shown=true."
+    )
 
 
 def _jpeg(picture: Image.Image) -> ImageContent:

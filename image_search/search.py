@@ -17,13 +17,12 @@ from image_search.artifact import Artifact
 from image_search.catalogue import Among, Catalogue, Known
 from image_search.compose import moved, together
 from image_search.conditions import conditions, typed
-from image_search.covers import TILE, Covers, rows_of, tile
+from image_search.covers import SMALL_TILE, TILE, Covers, rows_of, tile
 from image_search.encoder import Encoder, Vectors
 from image_search.errors import NotFoundError, QueryError
 from image_search.facets import COUNTED, Facets, facet
 from image_search.fields import Role
 from image_search.filters import Condition, is_on
-from image_search.images import THUMBNAIL_SIDE
 from image_search.index.protocol import Index
 from image_search.notices import NoNotices, Notice, Noticed, notices_now
 from image_search.query import Term
@@ -105,9 +104,8 @@ class Searcher:
         """Open a folder, or `user/name[@revision]` of the Hub; without one the setting
         IMAGE_SEARCH_ARTIFACT, else the demo.
 
-        Without `withdrawn` it leaves out what the state says (IMAGE_SEARCH_STATE); without `notices`
-        those of the state count. `model` is
-        what made the embeddings of a dataset that no build of ours wrote. Raises
+        Without `withdrawn` and `notices` what the state says counts (IMAGE_SEARCH_STATE).
+        `model` is what made the embeddings of a dataset that no build of ours wrote. Raises
         ArtifactError if the collection is missing or damaged, HubError if it is on the Hub and
         cannot be read.
         """
@@ -134,7 +132,9 @@ class Searcher:
             held = Engine.open(
                 settings().engine, opened.manifest, opened.version, opened.files.name
             )
-            return cls(opened, opened.encoder(), held.index, held.catalogue, withdrawn, held, notices)
+            return cls(
+                opened, opened.encoder(), held.index, held.catalogue, withdrawn, held, notices
+            )
         return cls(
             opened, opened.encoder(), opened.index, opened.catalogue, withdrawn, notices=notices
         )
@@ -355,7 +355,7 @@ class Searcher:
     def thumbnail(self, id: str, shown: bool = False) -> bytes:
         """The small picture (WebP) of an id, covered as `picture` is."""
         row = self.row(id)
-        cover = None if shown else self._cover(id, row, THUMBNAIL_SIDE)
+        cover = None if shown else self._cover(id, row, SMALL_TILE)
         return self.artifact.thumbnail(row, id) if cover is None else cover
 
     def notice(self, id: str) -> str | None:
@@ -376,7 +376,7 @@ class Searcher:
         return tile(why, known.width, known.height, side)
 
     def _covers(self) -> Covers:
-        """Finding the rows takes a while, so they are found again only if the notices are others."""
+        """Finding rows takes a while, so they are found again only if the notices are others."""
         notices = self.notices.all()
         known, covers = self._covering
         if notices is not known:

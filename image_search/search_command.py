@@ -186,7 +186,8 @@ def _print_results(results: "Results") -> None:
         title = "" if hit.id.endswith(hit.title) else f"  {hit.title}"
         # a server rounds to four digits; rounded at once to three, some would come out otherwise
         score = "" if hit.score is None else f"{round(hit.score, 4):6.3f}  "
-        print(printable(f"{hit.rank:3}  {score}{hit.id}{title}"))
+        notice = f"  [{hit.notice}]" if hit.notice else ""
+        print(printable(f"{hit.rank:3}  {score}{hit.id}{title}{notice}"))
 
 
 def _is_plain(results: "Results") -> bool:
@@ -208,6 +209,7 @@ def _rows(known: "Record") -> dict[str, str]:
         if value is not None
     }
     about = {"id": known.id, "title": known.title, "credit": known.credit}
+    about["notice"] = known.notice or ""
     size = {"pixels": f"{known.width} × {known.height}"}
     return {name: value for name, value in {**about, **fields, **size}.items() if value}
 

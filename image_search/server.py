@@ -17,6 +17,7 @@ from image_search.access import Access, chosen_mode
 from image_search.allow_list import AllowList
 from image_search.answers import MCP, PREFIX, max_upload_bytes
 from image_search.api import create_api
+from image_search.curating_api import add_curating
 from image_search.errors import ConfigError
 from image_search.gate import Gate
 from image_search.headers import Headers
@@ -65,13 +66,13 @@ def create_app(searcher: Searcher, state: State, users: str = "") -> ASGIApp:
     terms = Terms(state, sign_in_pages.terms_text(info, searcher.encoder.notice))
     log = SearchLog(state)
     sign_in = SignIn(access, terms, contact, Readiness(searcher))
-    inner = _create_page(searcher, Withdrawals(state), log, closed=access.mode != "open")
+    api = create_api(searcher, Withdrawals(state), log)
+    add_curating(api, searcher, Withdrawals(state), state, log)
+    inner = _create_page(searcher, api, log, closed=access.mode != "open")
     return Headers(Gate(inner, sign_in.app(), access, terms, contact))
 
 
-def _create_page(
-    searcher: Searcher, withdrawals: Withdrawals, log: SearchLog, closed: bool
-) -> ASGIApp:
+def _create_page(searcher: Searcher, api: FastAPI, log: SearchLog, closed: bool) -> ASGIApp:
     """What lies behind the gate."""
     # Gradio must not report anything to anyone; it reads this when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -83,7 +84,7 @@ def _create_page(
 
     door = Door(searcher, log)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=door.lifespan)
-    app.mount(PREFIX, create_api(searcher, withdrawals, log))
+    app.mount(PREFIX, api)
     app.router.routes.append(Route(MCP, door))
     app.mount("/ui", Static(directory=STATIC))
     blocks = page.build(searcher, log, closed)

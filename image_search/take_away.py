@@ -50,6 +50,7 @@ _AFTER = (
     "credit",
     "source",
     "picture",
+    "notice",
     "query",
     "retrieved",
     "collection",
@@ -96,6 +97,7 @@ def as_csv(results: Results, provenance: Provenance, address_of: Addresses = now
             hit.credit,
             source_of(hit, provenance),
             address_of(hit.id),
+            hit.notice,
             results.query,
             provenance.retrieved.isoformat(),
             provenance.collection,
@@ -134,6 +136,7 @@ def as_json(results: Results, provenance: Provenance, address_of: Addresses = no
                 "rights": rights_of(hit, provenance),
                 "source": source_of(hit, provenance),
                 "picture": address_of(hit.id),
+                "notice": hit.notice,
                 "citation": of_picture(hit, provenance, address_of(hit.id)).text,
                 "metadata": hit.metadata,
             }

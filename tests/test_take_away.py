@@ -53,6 +53,7 @@ def test_a_table_says_all_of_every_picture() -> None:
         ("credit", "Ann Lee and Smith and Sons. A guitar. 1872. Gift of a friend"),
         ("source", "https://museum.org/1_2"),
         ("picture", "https://example.org/pictures/prints/a guitar.png"),
+        ("notice", ""),
         *search.items(),
     ]
     assert second == {
@@ -196,6 +197,7 @@ def test_json_is_read_back_as_it_was(text: str) -> None:
             "rights": "All rights reserved",
             "source": "",
             "picture": picture,
+            "notice": None,
             "citation": of_picture(hit, provenance, picture).text,
             "metadata": hit.metadata,
         }
