@@ -1,6 +1,7 @@
 // What was understood of a question, a chip for each part: what is looked for, pictures that are
 // liked or not, filters. Each can be taken away.
 
+import { addressOf, nameOf } from "./covers.js";
 import { element } from "./element.js";
 import { NOTHING } from "./question.js";
 
@@ -110,8 +111,8 @@ export class Chips {
 const words = (text) => element("bdi", {}, text);
 
 const imageProperties = (picture, how) => ({
-  src: picture.thumbnail,
-  alt: `${how === "unlike" ? "Less like" : "Like"} ${picture.title}`,
+  src: addressOf(picture, "thumbnail"),
+  alt: `${how === "unlike" ? "Less like" : "Like"} ${nameOf(picture)}`,
   title: picture.title,
 });
 

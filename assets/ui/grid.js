@@ -1,5 +1,6 @@
 // The pictures: justified rows of known sizes, moved through with the arrow keys.
 
+import { addressOf, cover, isCovered, showing, uncover } from "./covers.js";
 import { element } from "./element.js";
 
 const GAP = 8; // pixels between pictures
@@ -21,6 +22,7 @@ export class Grid {
     list.addEventListener("click", (event) => this.#click(event));
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#setCurrent(this.#indexOf(event.target)));
+    addEventListener("covers", () => this.#showCovers());
     new ResizeObserver(() => this.#layoutIfResized()).observe(list);
   }
 
@@ -47,6 +49,17 @@ export class Grid {
     cell.classList.toggle("chosen", chosen);
     const button = cell.querySelector('[data-how="select"]');
     if (button) button.ariaPressed = String(chosen);
+  }
+
+  /** Say which pictures are covered now. */
+  #showCovers() {
+    for (const cell of this.list.children) {
+      if (isCovered(cell.picture) === Boolean(cell.querySelector(".cover"))) continue;
+      const focused = cell.contains(document.activeElement);
+      this.#fill(cell, "lazy");
+      if (focused) cell.firstChild.focus();
+    }
+    this.#layout();
   }
 
   /** Move the keyboard to a picture. */
@@ -94,8 +107,9 @@ export class Grid {
     const finish = (height) => {
       for (const cell of row) {
         const width = Math.floor(cell.shape * height * 100) / 100;
-        const image = cell.querySelector("img");
+        const image = cell.querySelector("img, .cover");
         cell.style.width = `${width}px`;
+        cell.style.setProperty("--height", `${height}px`);
         image.style.height = `${height}px`;
         if (width > BLURRED && image.dataset.large) {
           image.src = image.dataset.large;
@@ -121,23 +135,28 @@ export class Grid {
 
   #cell(picture, index) {
     const shape = Math.min(WIDEST, Math.max(NARROWEST, picture.width / picture.height));
-    const loading = index < AT_ONCE ? "eager" : "lazy";
-    const how = { alt: picture.title, loading, decoding: "async", draggable: false };
-    const image = element("img", how);
-    image.addEventListener("load", () => image.classList.add("loaded"));
-    image.src = picture.thumbnail;
-    image.dataset.large = picture.picture;
     const to = { href: this.addressOf(picture.id), tabIndex: -1, draggable: false };
-    const cell = element("li", { shape }, element("a", to, image, caption(picture)));
+    const cell = element("li", { shape, picture }, element("a", to));
+    this.#fill(cell, index < AT_ONCE ? "eager" : "lazy");
     if (HOVER) cell.append(choices(picture));
     this.#markChosen(cell, picture.id);
     return cell;
+  }
+
+  /** Put a picture, or what covers it, into its cell. */
+  #fill(cell, loading) {
+    const { picture, firstChild: link } = cell;
+    const covered = isCovered(picture);
+    link.replaceChildren(covered ? cover(picture) : imageOf(picture, loading), caption(picture));
+    cell.querySelector(".show")?.remove();
+    if (covered) link.after(showing(picture, { tabIndex: link.tabIndex }));
   }
 
   #click(event) {
     const choice = event.target.closest("button");
     // Of a double click the second one would meet whatever picture has come there by then.
     if (choice && event.detail > 1) return;
+    if (choice?.matches(".show")) return uncover(choice.closest("li").picture);
     if (choice) return this.onChoose(this.#indexOf(choice), choice.dataset.how);
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -201,6 +220,14 @@ export class Grid {
   #indexOf(element) {
     return [...this.list.children].indexOf(element.closest("li"));
   }
+}
+
+function imageOf(picture, loading) {
+  const image = element("img", { alt: picture.title, loading, decoding: "async", draggable: false });
+  image.addEventListener("load", () => image.classList.add("loaded"));
+  image.src = addressOf(picture, "thumbnail");
+  image.dataset.large = addressOf(picture, "picture");
+  return image;
 }
 
 const CHOICES = { like: ["+", "More like"], unlike: ["−", "Less like"], select: ["✓", "Select"] };

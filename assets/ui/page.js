@@ -3,6 +3,7 @@
 
 import { Carry } from "./carry.js";
 import { Chips } from "./chips.js";
+import { recover } from "./covers.js";
 import { element } from "./element.js";
 import { Field } from "./field.js";
 import { Filters } from "./filters.js";
@@ -10,7 +11,6 @@ import { Grid } from "./grid.js";
 import { Panel } from "./panel.js";
 import * as questions from "./question.js";
 import { Counts } from "./tables.js";
-import { Withdrawn } from "./withdrawal.js";
 
 const KEPT = 20; // questions whose pictures stay in memory, for back and forward
 const INVITATION = "Ask for what can be seen: a few words, or a picture.";
@@ -74,8 +74,9 @@ class Page {
       select: (picture) => this.#choose(picture, "select"),
       link: (picture) => this.#linkTo(picture),
       withdrawn: (ids, how) => this.#withdrawn(ids, how),
+      noticed: (picture) => this.#noticed(picture),
     });
-    this.withdrawn = new Withdrawn(this.part("withdrawn"), () => this.#refresh());
+    questions.mayCurate().then((may) => may && this.#offerCurating());
     this.part("more").addEventListener("click", () => this.#more());
     const near = { rootMargin: "1500px" };
     new IntersectionObserver(([at]) => at.isIntersecting && this.#more(), near).observe(
@@ -307,6 +308,20 @@ class Page {
 
   #indexOf(id) {
     return this.shown ? this.shown.pictures.findIndex((picture) => picture.id === id) : -1;
+  }
+
+  /** Load what only curators need. */
+  async #offerCurating() {
+    const [{ Withdrawn }] = await Promise.all([import("./withdrawal.js"), import("./curate.js")]);
+    this.withdrawn = new Withdrawn(this.part("withdrawn"), () => this.#refresh());
+    addEventListener("curated", () => this.#refresh());
+  }
+
+  /** A notice covers a picture now. */
+  async #noticed(picture) {
+    Object.assign(picture, await questions.record(picture.id));
+    this.kept.clear();
+    recover(picture);
   }
 
   /** Some pictures were withdrawn: they leave the page, and can be brought back from here. */

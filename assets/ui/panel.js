@@ -2,10 +2,10 @@
 // them on a narrow one.
 
 import { cite } from "./carry.js";
+import { addressOf, isCovered, uncover } from "./covers.js";
 import { element } from "./element.js";
-import { citationOf } from "./question.js";
+import { citationOf, mayCurate, told } from "./question.js";
 import { topsOf } from "./tables.js";
-import { Withdrawal } from "./withdrawal.js";
 
 const WIDE = matchMedia("(min-width: 900px)");
 const HTTP = /^https?:\/\//i;
@@ -13,16 +13,13 @@ const FIRST = ["rights", "credit", "source_url"]; // roles that come before the 
 
 export class Panel {
   /** `on` has the functions close, step(by), like(picture, how), select(picture), link(picture),
-   * withdrawn(ids, how). */
+   * withdrawn(ids, how), noticed(picture): a notice covers it now. */
   constructor(dialog, on) {
     this.dialog = dialog;
     this.root = dialog.closest("#image-search"); // makes room for the panel
     this.on = on;
     this.part = (id) => dialog.querySelector(`#${id}`);
-    this.withdrawal = new Withdrawal(dialog, {
-      done: (ids, how) => on.withdrawn(ids, how),
-      trouble: (text) => (this.part("panel-trouble").textContent = text),
-    });
+    mayCurate().then((may) => may && this.#offerWithdrawal());
     const does = {
       close: () => on.close(),
       previous: () => on.step(-1),
@@ -32,6 +29,11 @@ export class Panel {
       select: () => on.select(this.picture),
       copy: () => this.#copy(),
       cite: () => this.#cite(),
+      show: () => uncover(this.picture),
+      "show-all": () => uncover(this.picture, true),
+      report: () => this.#unfold("report", (form) => form.reportOf(this.picture)),
+      "cover-with": () =>
+        this.#unfold("cover-with", (form) => form.noticeFor(this.picture, this.on.noticed)),
     };
     for (const id in does) this.part(id).addEventListener("click", does[id]);
     dialog.addEventListener("cancel", (event) => {
@@ -41,6 +43,7 @@ export class Panel {
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog && !this.#isInside(event)) on.close();
     });
+    addEventListener("covers", () => this.isOpen && this.#showPixels({ again: true }));
     document.addEventListener("keydown", (event) => this.#key(event));
     WIDE.addEventListener("change", () => {
       if (!dialog.open) return;
@@ -65,21 +68,76 @@ export class Panel {
     this.part("next").disabled = last;
     this.part("copy").textContent = "Copy link";
     this.part("panel-trouble").textContent = "";
-    this.part("alone").href = this.part("large").href = picture.picture;
-    const image = new Image(picture.width, picture.height); // new: the one before never shows
-    image.alt = picture.title;
-    image.style.backgroundImage = `url("${picture.thumbnail}")`;
-    image.addEventListener("load", () => image.style.removeProperty("background-image"));
-    image.src = picture.picture;
-    this.part("large").replaceChildren(image);
+    this.#fold();
+    this.#showPixels();
     this.part("fields").replaceChildren(...fieldsOf(picture, about));
     this.tops?.forEach((before) => before.remove());
     this.tops = topsOf(picture, about.tables);
     this.part("fields").after(...this.tops);
-    this.withdrawal.show(picture);
+    this.withdrawal?.show(picture);
     if (!this.dialog.open) this.#open();
     this.dialog.scrollTop = 0;
     this.part("panel-title").focus({ preventScroll: true });
+  }
+
+  /** Show the picture, or what covers it; `again`, when that has changed. */
+  #showPixels({ again = false } = {}) {
+    const { picture } = this;
+    const covered = isCovered(picture);
+    if (again && covered === this.part("large").hidden) return;
+    this.part("large").hidden = covered;
+    this.part("covered").hidden = !covered;
+    this.part("covered-by").textContent = covered ? picture.notice : "";
+    this.part("alone").href = this.part("large").href = addressOf(picture, "picture");
+    this.part("large").replaceChildren();
+    if (covered) return again && this.part("show").focus();
+    const image = new Image(picture.width, picture.height); // new: the one before never shows
+    image.alt = picture.title;
+    image.style.backgroundImage = `url("${addressOf(picture, "thumbnail")}")`;
+    image.addEventListener("load", () => image.style.removeProperty("background-image"));
+    image.src = addressOf(picture, "picture");
+    this.part("large").append(image);
+    if (again && !this.root.querySelector("#grid").contains(document.activeElement)) {
+      this.part("large").focus({ preventScroll: true }); // the button that was pressed is gone
+    }
+  }
+
+  async #offerWithdrawal() {
+    const { Withdrawal } = await import("./withdrawal.js");
+    this.withdrawal = new Withdrawal(this.dialog, {
+      done: (ids, how) => this.on.withdrawn(ids, how),
+      trouble: (text) => (this.part("panel-trouble").textContent = text),
+    });
+    if (this.isOpen) this.withdrawal.show(this.picture);
+  }
+
+  /** Unfold a form below a button, or fold it; few need them, so they are loaded when asked for. */
+  async #unfold(id, formOf) {
+    const button = this.part(id);
+    const open = button.ariaExpanded !== "true";
+    this.#fold();
+    if (!open) return;
+    const { picture } = this;
+    try {
+      const form = await formOf(await import("./forms.js"));
+      if (picture !== this.picture) return;
+      button.ariaExpanded = "true";
+      this.part(`${id}-form`).replaceChildren(form);
+      form.addEventListener("reset", () => {
+        this.#fold();
+        button.focus();
+      });
+      form.querySelector("select, input, textarea").focus();
+    } catch (error) {
+      this.part("panel-trouble").textContent = told(error);
+    }
+  }
+
+  #fold() {
+    for (const id of ["report", "cover-with"]) {
+      this.part(id).ariaExpanded = "false";
+      this.part(`${id}-form`).replaceChildren();
+    }
   }
 
   /** Say whether the picture is selected; null if it cannot be. */
@@ -119,7 +177,8 @@ export class Panel {
     // Elsewhere the arrows have a meaning of their own.
     const here = event.target === document.body || this.dialog.contains(event.target);
     if (!here && event.key !== "Escape") return;
-    if (event.target.matches("input") && event.key !== "Escape") return; // the arrows move in it
+    // The arrows move in it.
+    if (event.target.matches("input, select, textarea") && event.key !== "Escape") return;
     const does = {
       Escape: () => this.on.close(),
       ArrowLeft: () => this.on.step(-1),
@@ -168,6 +227,7 @@ function* fieldsOf(picture, { fields, rights }) {
   if (picture.score !== undefined && picture.score !== null) {
     yield* line("Nearness", `${picture.score.toFixed(2)} (1 at most; not a percentage)`);
   }
+  if (picture.notice) yield* line("Notice", picture.notice);
   yield* line("File", picture.id);
 }
 

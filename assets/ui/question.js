@@ -141,6 +141,20 @@ export function forget() {
 forget();
 
 export const you = once(() => get("you"));
+/** Whether whoever has signed in is a curator. */
+export const mayCurate = () =>
+  you().then(
+    ({ role }) => ["curator", "operator"].includes(role),
+    () => false,
+  );
+export const notices = () => get("notices");
+export const addNotice = (notice) => post("notices", notice);
+export const removeNotice = (id) => get(`notices/${encodeURIComponent(id)}`, { method: "DELETE" });
+export const reasons = once(() => get("reports/reasons"));
+export const report = (said) => post("reports", said);
+export const reports = () => get("reports");
+export const decide = (id, decided) => post(`reports/${encodeURIComponent(id)}/decision`, decided);
+export const use = () => get("use");
 export const nearCopies = (id) => get(`near-copies/${encodeURIComponent(id)}`);
 export const withdrawn = () => get("withdrawals");
 export const withdraw = (ids, reason) => post("withdrawals", { ids, reason });

@@ -1,5 +1,6 @@
-// What a curator does: withdraw the picture in the panel, and its copies; bring pictures back.
+// What a curator does (it is loaded for curators alone): withdraw the picture in the panel, and its copies; bring pictures back.
 
+import { addressOf, nameOf } from "./covers.js";
 import { element } from "./element.js";
 import * as questions from "./question.js";
 
@@ -14,7 +15,7 @@ export class Withdrawal {
     this.part("withdraw").addEventListener("click", () => this.#toggle(this.#isShut));
     this.part("withdraw-not").addEventListener("click", () => this.#toggle(false));
     this.part("withdrawal").addEventListener("submit", (event) => this.#withdraw(event));
-    mayWithdraw().then((may) => (this.part("withdraw").hidden = !may));
+    this.part("withdraw").hidden = false;
   }
 
   /** Another picture is in the panel. */
@@ -67,7 +68,7 @@ export class Withdrawn {
   constructor(details, onBack) {
     this.details = details;
     this.onBack = onBack;
-    mayWithdraw().then((may) => (details.hidden = !may));
+    details.hidden = false;
     details.addEventListener("toggle", () => details.open && this.show());
   }
 
@@ -99,18 +100,11 @@ export class Withdrawn {
   }
 }
 
-/** Whether whoever has signed in is one who withdraws pictures. */
-const mayWithdraw = () =>
-  questions.you().then(
-    ({ role }) => ["curator", "operator"].includes(role),
-    () => false,
-  );
-
 /** A picture that may be withdrawn too; nothing is chosen beforehand. */
 function choice(picture) {
-  const image = element("img", { src: picture.thumbnail, alt: picture.title });
+  const image = element("img", { src: addressOf(picture, "thumbnail"), alt: nameOf(picture) });
   const how = { target: "_blank", rel: "noopener", title: "Open the picture by itself" };
-  const link = element("a", { href: picture.picture, ...how }, image);
+  const link = element("a", { href: addressOf(picture, "picture"), ...how }, image);
   const input = element("input", { type: "checkbox", value: picture.id });
   return element("li", {}, link, element("label", {}, input, picture.title));
 }

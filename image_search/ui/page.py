@@ -15,7 +15,7 @@ from image_search.errors import ArtifactError, EncoderError, EngineError, QueryE
 from image_search.facets import Facets
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
-from image_search.ui import about_tab, search_tab
+from image_search.ui import about_tab, curate_tab, search_tab
 from image_search.ui.plain import plain
 
 # Fonts of the visitor's own machine: no request goes anywhere else.
@@ -30,6 +30,7 @@ SCRIPTS = (
     "page",
     "carry",
     "chips",
+    "covers",
     "element",
     "field",
     "filters",
@@ -37,7 +38,6 @@ SCRIPTS = (
     "panel",
     "question",
     "tables",
-    "withdrawal",
 )
 
 HEAD = "\n".join(
@@ -103,6 +103,8 @@ def build(searcher: Searcher, log: SearchLog, closed: bool) -> gr.Blocks:
                 search_tab.tab(searcher)
             with gr.Tab("About"):
                 about_tab.tab(searcher)
+            with gr.Tab("Curate", elem_id="curate"):  # page.js shows it to curators alone
+                curate_tab.tab()
         gr.HTML(_foot(searcher), apply_default_css=False, js_on_load=None)
         for endpoint, description in (
             (search, "The pictures nearest to words, as /api/v1/search gives them."),
