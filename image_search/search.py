@@ -141,7 +141,7 @@ class Searcher:
 
     def __len__(self) -> int:
         """How many pictures can be found."""
-        return len(self.catalogue) - len(self._withdrawn_rows())
+        return len(self.catalogue) - len(self.withdrawn_rows())
 
     def search(
         self,
@@ -218,7 +218,7 @@ class Searcher:
         that other values of it can be chosen.
         """
         self.artifact.check_current()
-        hidden = self._withdrawn_rows()
+        hidden = self.withdrawn_rows()
         sought = self._sought(question) if question else Sought(where=(), hidden=hidden)
         some: dict[tuple[Condition, ...], Among] = {}
 
@@ -263,7 +263,7 @@ class Searcher:
         said += [f"with “{question.contains}”"] if question.contains else []
         return Sought(
             where=where,
-            hidden=frozenset({*named.values(), *self._withdrawn_rows()}),
+            hidden=frozenset({*named.values(), *self.withdrawn_rows()}),
             vectors=vectors,
             said=", ".join(said),
             notices=notices,
@@ -338,7 +338,7 @@ class Searcher:
 
     def overview(self) -> list[Record]:
         """Pictures that stand for the whole collection, chosen when it was built."""
-        withdrawn = self._withdrawn_rows()
+        withdrawn = self.withdrawn_rows()
         shown = [row for row in self._overview_rows if row not in withdrawn]
         self.artifact.expect(shown)
         return self._records(shown)
@@ -445,7 +445,8 @@ class Searcher:
                 raise NotFoundError(f"This collection has no picture “{id[:200]}”.")
         return [found[id] for id in ids]
 
-    def _withdrawn_rows(self) -> frozenset[int]:
+    def withdrawn_rows(self) -> frozenset[int]:
+        """The rows of what is withdrawn at this moment."""
         # A copy first: another thread may be adding to it. Finding a row takes a while, so they
         # are found again only if the ids are others.
         ids = frozenset(tuple(self.withdrawn))

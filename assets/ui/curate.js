@@ -51,7 +51,9 @@ class Curation {
     this.reports = reports;
     const pictures = grouped(reports.open);
     const lines = [...pictures.values()].map((some) => this.#report(some));
+    const here = document.activeElement?.closest("#reports > li")?.dataset.picture;
     this.part("reports").replaceChildren(...lines);
+    lines.find(({ dataset }) => dataset.picture === here)?.querySelector("a, button").focus();
     if (!lines.length) this.part("reports").append(element("li", {}, "None is open."));
     const decided = reports.decided.map(decidedLine);
     const list = this.part("decided").querySelector("ul");
@@ -90,7 +92,9 @@ class Curation {
       element("div", { className: "decisions" }, ...buttons),
       place,
     );
-    return element("li", {}, ...(record ? [small(record)] : []), about);
+    const line = element("li", {}, ...(record ? [small(record)] : []), about);
+    line.dataset.picture = picture;
+    return line;
   }
 
   #deciding(some, decision, place) {
@@ -218,8 +222,7 @@ function chartOf(days) {
   const ends = [days[0].day, `most on one day: ${number(most)}`, days.at(-1).day];
   const axis = element("div", { className: "axis", ariaHidden: "true" }, ...ends.map((end) => element("span", {}, end)));
   const table = tableOf(["Day", "Searches"], days.map(({ day, searches }) => [day, searches]), "Searches by day");
-  table.className = "unseen";
-  return element("div", { className: "days" }, svg, axis, table);
+  return element("div", { className: "days" }, svg, axis, element("div", { className: "unseen" }, table));
 }
 
 function tableOf(heads, rows, caption = "") {

@@ -109,7 +109,6 @@ export class Grid {
         const width = Math.floor(cell.shape * height * 100) / 100;
         const image = cell.querySelector("img, .cover");
         cell.style.width = `${width}px`;
-        cell.style.setProperty("--height", `${height}px`);
         image.style.height = `${height}px`;
         if (width > BLURRED && image.dataset.large) {
           image.src = image.dataset.large;
