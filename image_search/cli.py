@@ -24,7 +24,7 @@ from image_search.deploy_command import deploy
 from image_search.encoder import DEFAULT_MODEL
 from image_search.engine.command import engine
 from image_search.errors import ImageSearchError
-from image_search.notice_command import notice
+from image_search.notice_command import notice_app
 from image_search.options import AsJson, Collection, Model
 from image_search.table_command import table
 
@@ -284,7 +284,7 @@ def _demo_user() -> str:
 app.command()(deploy)
 app.add_typer(engine, name="engine", no_args_is_help=True)
 app.add_typer(table, name="table", no_args_is_help=True)
-app.add_typer(notice, name="notice", no_args_is_help=True)
+app.add_typer(notice_app, name="notice", no_args_is_help=True)
 
 
 operator_commands.register(app)

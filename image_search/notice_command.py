@@ -1,4 +1,4 @@
-"""The commands `notice add`, `list`, `remove` and `propose`: what covers pictures until asked for."""
+"""The commands `notice add`, `list`, `remove`, `propose`: what covers pictures until asked for."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +11,10 @@ from image_search.notices import Notices
 from image_search.operator_commands import _kept, _me, _print, _state
 from image_search.options import AsJson, Collection
 
-notice = typer.Typer(help="Notices that cover sensitive pictures until somebody asks for them.")
+notice_app = typer.Typer(help="Notices that cover sensitive pictures until somebody asks for them.")
 
 
-@notice.command("add")
+@notice_app.command("add")
 def add(
     text: Annotated[
         str, typer.Option("--text", help="What to say in the pictures' place: “Shows violence”.")
@@ -25,7 +25,7 @@ def add(
         typer.Option(
             "--where",
             metavar="FIELD:VALUE",
-            help="The pictures of which this is known, as for `search`: also those that come later.",
+            help="The pictures of which this is known, as for `search`; those to come, too.",
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All pictures.")] = False,
@@ -57,7 +57,7 @@ def add(
     print(f"`python -m image_search notice remove {id}` shows them again.")
 
 
-@notice.command("list")
+@notice_app.command("list")
 def listed(as_json: AsJson = False) -> None:
     """List the notices that hold, the latest first."""
     with _state() as state:
@@ -77,7 +77,7 @@ def listed(as_json: AsJson = False) -> None:
     _print(told, as_json, "{id}  {time}  {text}  for {for}  ({by})", "There is no notice.")
 
 
-@notice.command("remove")
+@notice_app.command("remove")
 def remove(id: Annotated[str, typer.Argument(help="The id of a notice: see `list`.")]) -> None:
     """Take a notice away: its pictures are shown again."""
     with _state() as state:
@@ -85,7 +85,7 @@ def remove(id: Annotated[str, typer.Argument(help="The id of a notice: see `list
     print(f"The notice {id} covers nothing any more.")
 
 
-@notice.command("propose")
+@notice_app.command("propose")
 def propose(
     prompts: Annotated[
         list[str],

@@ -1,7 +1,7 @@
 """Pictures that a notice might be for, found by prompts: a curator looks at them and decides.
 
 Nothing is covered by a proposal. It is two files: a sheet of the pictures, and a table of scores in
-which `cover` says what `notice add --from` would take; whoever looked changes it, or takes rows out.
+which `cover` says what `notice add --from` would take; whoever looked changes that.
 """
 
 import csv
@@ -102,7 +102,7 @@ def as_table(proposals: Proposals) -> str:
 def as_sheet(searcher: Searcher, proposals: Proposals, path: Path) -> None:
     """Write the first MOST of them as one picture (PNG), uncovered: they are to be looked at."""
     hits = [
-        Hit(**vars(one.record), score=one.score, rank=rank)
+        Hit(**{**vars(one.record), "credit": _standing(one)}, score=one.score, rank=rank)
         for rank, one in enumerate(proposals.pictures[:MOST], 1)
     ]
     title = (
@@ -113,6 +113,10 @@ def as_sheet(searcher: Searcher, proposals: Proposals, path: Path) -> None:
     page = sheet(results, lambda id: searcher.thumbnail(id, shown=True), title)
     page.save(half, format="PNG")
     half.replace(path)
+
+
+def _standing(one: Proposal) -> str:
+    return "" if one.above else "Below the threshold"
 
 
 def chosen(path: Path) -> list[str]:
