@@ -183,7 +183,7 @@ WITHOUT_PIXELS = {
 """Those that give words and counts alone."""
 
 BY_RECORDS = {"/near-copies/{id:path}", "/reports"}
-"""Those whose pictures are records, made as those of /search are; test_reports.py has the latter."""
+"""Those whose pictures are records, made as those of /search are."""
 
 CLIENTS: dict[str, Gives] = {
     "mcp search": mcp("search_pictures", {"text": "red", "k": 5}),
