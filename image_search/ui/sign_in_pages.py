@@ -95,7 +95,11 @@ def kept() -> str:
         if days
         else "Searches are not recorded."
     )
-    return f"<p>{log} A picture that you search with is read in memory and not kept.</p>"
+    reports = (
+        "If you report a picture, what you write is kept for the curators, and beside it a "
+        "pseudonym that they do not see."
+    )
+    return f"<p>{log} {reports} A picture that you search with is read in memory and not kept.</p>"
 
 
 def _cookie() -> str:
