@@ -157,7 +157,7 @@ def test_a_page_that_would_fetch_elsewhere_cannot(
         assert tried == "TypeError"
 
 
-NOT_FOR_ALL = ("sign-in", "judge")
+NOT_FOR_ALL = ("sign-in", "judge", "judge-curator")
 """A page of its own, and what only those load who may use it."""
 
 
