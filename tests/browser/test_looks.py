@@ -157,7 +157,7 @@ def test_a_page_that_would_fetch_elsewhere_cannot(
         assert tried == "TypeError"
 
 
-NOT_FOR_ALL = ("sign-in", "judge", "curate", "forms", "withdrawal")
+NOT_FOR_ALL = ("sign-in", "judge", "judge-curator", "curate", "forms", "withdrawal")
 """A page of its own, and what is loaded only for those who need it."""
 
 
