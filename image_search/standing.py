@@ -21,6 +21,7 @@ from image_search.manifest import Manifest
 from image_search.repo import REPO
 from image_search.settings import Mode, settings
 from image_search.state import State
+from image_search.taxonomy import KIND as TAXONOMY
 from image_search.taxonomy import Taxonomies, Taxonomy
 from image_search.tested import Change, EncoderIdentity
 
@@ -79,7 +80,7 @@ class Standings:
         self._state = state
         self._beside = [one for data in artifact.files.reports() if (one := parsed(data))]
         self._ids: list[str] | None = None
-        self._last: tuple[int, Standing, Report | None] | None = None
+        self._last: tuple[list[int], Standing, Report | None] | None = None
 
     def now(self) -> Standing:
         """How it stands at this moment."""
@@ -106,10 +107,13 @@ class Standings:
         return Judgements(self._state).of(taxonomy)
 
     def _now(self) -> tuple[Standing, Report | None]:
-        generation = self.generation
+        # Records are only ever added: these numbers say whether there is anything new. Judgements
+        # come all the time, and change nothing here.
+        state = self._state
+        known = [len(state.records(kind)) for kind in (KIND, TAXONOMY)] if state else []
         last = self._last
-        if last is None or last[0] != generation:
-            kept = reports_of(self._state) if self._state else []
+        if last is None or last[0] != known:
+            kept = reports_of(state) if state else []
             found, why_not = choose(
                 [*self._beside, *kept],
                 EncoderIdentity.of(self._artifact.manifest),
@@ -118,7 +122,7 @@ class Standings:
                 self._artifact.manifest.rows,
             )
             report = found.report if found else None
-            last = self._last = generation, standing(found, why_not), report
+            last = self._last = known, standing(found, why_not), report
         return last[1], last[2]
 
     def _change(self, report: Report) -> Change:

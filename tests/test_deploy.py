@@ -16,11 +16,14 @@ import pytest
 import yaml
 from hub_here import CLIENTS_OWN, hub_here, log_in
 from hub_standin import Exchange, Fault, HubStandin
+from in_domain import report_on
 
+import image_search
 from image_search.allow_list import AllowList
 from image_search.deploy import Deployed, Wanted, deploy
 from image_search.deploy_command import deployed_text
 from image_search.errors import ArtifactError, ConfigError, HubError
+from image_search.evaluation_hub import publish
 from image_search.manifest import MANIFEST
 from image_search.push import push
 from image_search.roles import Role
@@ -144,6 +147,21 @@ def test_the_readme_is_front_matter_for_the_hub_and_says_whom_to_ask(
     assert "**Whom to ask:** library@example.org" in body
     assert f"deploy --space {SPACE}" in body
     assert "squares" not in front + body  # what it shows is nobody's business
+
+
+def test_it_says_how_far_the_collection_was_tested(
+    hub: HubStandin, version: str, built: Path
+) -> None:
+    told = deploy(wanted(), dry_run=True).notes[-1]
+    assert told.startswith("This collection has not been tested. The page says so")
+    assert "IMAGE_SEARCH_OPEN_UNTESTED=yes" in told
+    report = report_on(image_search.open(built, frozenset()))
+    publish(DATA, report, "")
+    told = deploy(wanted(), dry_run=True).notes[-1]
+    assert "did not pass; judged on too few pictures: warm, cold" in told
+    other = report.encoder.model_copy(update={"name": "clip"})
+    publish(DATA, report.model_copy(update={"encoder": other}), "")
+    assert "made with another model: clip" in deploy(wanted(), dry_run=True).notes[-1]
 
 
 def test_the_same_again_does_nothing(hub: HubStandin, version: str) -> None:

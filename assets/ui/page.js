@@ -481,10 +481,17 @@ async function showYou() {
   if (role !== "member") line.querySelector("strong").after(` (${role})`);
 }
 
-/** Say how far the collection was tested: here and under About. */
+/** Say how far the collection was tested: here, and under About once Gradio puts that up. */
 function showStanding({ said, verdict }) {
-  for (const line of document.querySelectorAll(".standing")) line.textContent = said;
-  for (const link of document.querySelectorAll(".tested")) link.hidden = verdict === "not tested";
+  const show = () => {
+    for (const line of document.querySelectorAll(".standing")) line.textContent = said;
+    for (const link of document.querySelectorAll(".tested")) link.hidden = verdict === "not tested";
+    return document.querySelector("#about .standing") !== null;
+  };
+  if (show()) return;
+  new MutationObserver((_, observer) => {
+    if (document.querySelector("#about .standing") && show()) observer.disconnect();
+  }).observe(document.body, { childList: true, subtree: true });
 }
 
 /** Gradio's tab that holds an element, brought to the front if another one is. */
