@@ -112,7 +112,7 @@ def test_it_holds_the_program_and_nothing_more(hub: HubStandin, version: str) ->
     page = {p.relative_to(ROOT).as_posix() for p in (ROOT / "assets/ui").iterdir()}
     assert files - package - page == {
         *("app.py", "requirements.txt", "LICENSE", "NOTICE", "README.md"),
-        *("assets/model-card.md", ".gitattributes", MARKER),
+        *("assets/model-card.md", "assets/policy.toml", ".gitattributes", MARKER),
     }
     assert package | page <= files
     for name in files - {"README.md", ".gitattributes", MARKER}:
