@@ -546,7 +546,8 @@ def test_what_the_program_no_longer_has_goes_and_what_others_added_stays(
         root.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root)
     shutil.copytree(ROOT / "assets/ui", root / "assets/ui")
-    shutil.copy(ROOT / "assets/model-card.md", root / "assets")
+    for name in ("model-card.md", "policy.toml"):
+        shutil.copy(ROOT / "assets" / name, root / "assets")
     (root / "image_search/__pycache__").mkdir(parents=True)
     for name in ("__init__.py", "old.py", "__pycache__/x.py"):
         (root / "image_search" / name).write_text("")
