@@ -245,7 +245,7 @@ def visitor_of(request: Request) -> Visitor:
     return visitor if isinstance(visitor, Visitor) else NOBODY
 
 
-def _only(role: Role) -> Any:
+def only(role: Role) -> Any:
     """A route for those who have at least this role."""
 
     def check(request: Request) -> None:
@@ -431,7 +431,7 @@ def create_api(
 
 def _add_withdrawals(api: FastAPI, searcher: Searcher, withdrawals: Withdrawals) -> None:
     """What a curator does."""
-    curators = [_only(Role.CURATOR)]
+    curators = [only(Role.CURATOR)]
 
     @api.get("/withdrawals", dependencies=curators)
     def withdrawn() -> list[WithdrawnPicture]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from image_search import answers
 from image_search.answers import PictureRecord
-from image_search.api import Done, _only, base_of, visitor_of
+from image_search.api import Done, base_of, only, visitor_of
 from image_search.errors import NotFoundError
 from image_search.notices import LONGEST_TEXT, Notice, Notices
 from image_search.reports import LONGEST_WORDS, REASONS, Decision, Reason, Report, Reports
@@ -103,7 +103,7 @@ def add_curating(
 
 
 def _add_notices(api: FastAPI, searcher: Searcher, notices: Notices) -> None:
-    curators = [_only(Role.CURATOR)]
+    curators = [only(Role.CURATOR)]
 
     @api.get("/notices", dependencies=curators)
     def listed() -> list[KnownNotice]:
@@ -145,7 +145,7 @@ def _add_reports(api: FastAPI, searcher: Searcher, reports: Reports, log: Search
         """The reasons to choose from, by name."""
         return {str(name): said for name, said in REASONS.items()}
 
-    @api.get("/reports", dependencies=[_only(Role.CURATOR)])
+    @api.get("/reports", dependencies=[only(Role.CURATOR)])
     def reported(request: Request) -> ShownReports:
         """What was reported, and what was decided. For curators."""
 
@@ -175,7 +175,7 @@ def _deeds(withdrawals: Withdrawals, notices: Notices) -> dict[Decision, Deed]:
 def _add_decisions(
     api: FastAPI, searcher: Searcher, reports: Reports, deeds: dict[Decision, Deed]
 ) -> None:
-    @api.post("/reports/{id}/decision", dependencies=[_only(Role.CURATOR)])
+    @api.post("/reports/{id}/decision", dependencies=[only(Role.CURATOR)])
     def decide(request: Request, id: str, decided: ToDecide) -> Done:
         """Decide on a report, and with it on all open ones of the same picture. For curators."""
         by, picture = visitor_of(request).name, reports.open_one(id).picture
@@ -186,7 +186,7 @@ def _add_decisions(
 
 
 def _add_use(api: FastAPI, usage: Usage) -> None:
-    @api.get("/use", dependencies=[_only(Role.CURATOR)])
+    @api.get("/use", dependencies=[only(Role.CURATOR)])
     def use() -> Use:
         """Searches by day, questions that found nothing, refusals; nobody's name. For curators."""
         return usage.now()

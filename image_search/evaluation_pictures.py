@@ -9,6 +9,7 @@ from image_search import images
 from image_search.errors import ImageSearchError, QueryError
 from image_search.evaluation_html import First, Firsts
 from image_search.evaluation_report import Report
+from image_search.pool import nearest
 from image_search.search import Searcher
 from image_search.verdicts import Verdicts
 
@@ -45,7 +46,7 @@ def by_address(searcher: Searcher, base: str, verdicts: Mapping[str, Verdicts]) 
     def firsts(class_name: str, prompt: str) -> Sequence[First]:
         said = verdicts.get(class_name, Verdicts())
         try:
-            hits = searcher.search(prompt, k=TEN)
+            hits = nearest(searcher, prompt, TEN)
         except QueryError:
             return []
         version = searcher.artifact.short_version

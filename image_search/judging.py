@@ -30,7 +30,8 @@ class AskedClass(BaseModel):
 
 
 class ToJudge(BaseModel):
-    """A picture and what is to be seen with it; `thumbnail` and `picture` are addresses."""
+    """A picture and what is to be seen with it; `thumbnail` and `picture` are addresses.
+    `covered` as of any record: a judge sees it only after asking for it."""
 
     id: str
     title: str
@@ -38,6 +39,8 @@ class ToJudge(BaseModel):
     height: int
     thumbnail: str
     picture: str
+    covered: bool
+    notice: str | None
 
 
 class Said(BaseModel):
@@ -48,7 +51,7 @@ class Said(BaseModel):
     picture: ToJudge
 
 
-class Standing(BaseModel):
+class Progress(BaseModel):
     """The taxonomy that counts (`sha256` is empty if there is none), and what the judge who asks
     has said, the latest first."""
 
@@ -142,11 +145,11 @@ class Judging:
         _, kept = self._taxonomies.set(text, by)
         return self.file().model_copy(update={"kept": kept})
 
-    def standing(self, judge: str, base: str) -> Standing:
+    def progress(self, judge: str, base: str) -> Progress:
         """What is judged, and how far a judge has come; `base` stands before addresses."""
         latest = self._taxonomies.latest()
         if latest is None:
-            return Standing(name="", version="", about="", sha256="", classes=[], latest=[])
+            return Progress(name="", version="", about="", sha256="", classes=[], latest=[])
         taxonomy = latest.taxonomy
         mine = self._judgements.of_judge(taxonomy, judge)
         classes = []
@@ -157,7 +160,7 @@ class Judging:
                 AskedClass(name=one.name, about=one.about, judged=judged, pictures=len(pool))
             )
         shown = [said for said in reversed(mine) if self._is_there(said.id)][:REMEMBERED]
-        return Standing(
+        return Progress(
             name=taxonomy.name,
             version=taxonomy.version,
             about=taxonomy.about,

@@ -6,15 +6,14 @@ from fastapi import Body, FastAPI, Query, Request
 from pydantic import BaseModel, Field
 
 from image_search.answers import MAX_PAGE
-from image_search.api import _only as only
-from image_search.api import base_of, visitor_of
+from image_search.api import base_of, only, visitor_of
 from image_search.judging import (
     JudgesAgreement,
     Judging,
     KeptAnswers,
     NextPictures,
+    Progress,
     Saying,
-    Standing,
     TaxonomyFile,
 )
 from image_search.roles import Role
@@ -39,9 +38,9 @@ def add_judging(api: FastAPI, judging: Judging) -> None:
     judges, curators = [only(Role.JUDGE)], [only(Role.CURATOR)]
 
     @api.get("/judging", dependencies=judges)
-    def standing(request: Request) -> Standing:
+    def progress(request: Request) -> Progress:
         """What there is to judge, how far you have come, and what you said last. For judges."""
-        return judging.standing(visitor_of(request).name, base_of(request))
+        return judging.progress(visitor_of(request).name, base_of(request))
 
     @api.get("/judging/next", dependencies=judges)
     def next_pictures(request: Request, class_name: ClassName, k: Size = PAGE) -> NextPictures:

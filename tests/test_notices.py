@@ -177,13 +177,14 @@ ROUTES: dict[str, list[Gives]] = {
 WITHOUT_PIXELS = {
     "/citation", "/citations/{id:path}", "/collection", "/facets", "/health", "/notices",
     "/notices/{id}", "/openapi.json", "/reports/reasons", "/reports/{id}/decision",
-    "/tables/{table}/counts", "/tables/{table}/top/{id:path}", "/use", "/withdrawals",
+    "/evaluation.json", "/judgements", "/judgements/agreement",
+    "/taxonomy", "/tables/{table}/counts", "/tables/{table}/top/{id:path}", "/use", "/withdrawals",
     "/withdrawals/{id:path}", "/you",
 }  # fmt: skip
 """Those that give words and counts alone."""
 
-BY_RECORDS = {"/near-copies/{id:path}", "/reports"}
-"""Those whose pictures are records, made as those of /search are."""
+BY_RECORDS = {"/evaluation", "/judging", "/judging/next", "/near-copies/{id:path}", "/reports"}
+"""Those whose pictures are records, made as those of /search are, or at the addresses of these."""
 
 CLIENTS: dict[str, Gives] = {
     "mcp search": mcp("search_pictures", {"text": "red", "k": 5}),

@@ -1,6 +1,7 @@
 // The tab Judge: one picture at a time, and whether it shows what a class names. page.js loads this
 // for those who may. What is said is shown as said at once, and sent behind the judge's back.
 
+import * as covers from "./covers.js";
 import { element } from "./element.js";
 import { Curator, plural } from "./judge-curator.js";
 import * as questions from "./question.js";
@@ -9,7 +10,7 @@ const AHEAD = 5; // pictures that are loaded before they are needed
 const FEW = 10; // so many left, further ones are asked for
 const TRY_AGAIN = 5_000; // milliseconds
 const SMALLEST = 480; // pixels: smaller pictures are shown larger
-const KEYS = { y: "yes", n: "no", u: "unsure", "?": "unsure", z: "back", backspace: "back", arrowleft: "back" };
+const KEYS = { y: "yes", n: "no", u: "unsure", "?": "unsure", z: "back", backspace: "back", arrowleft: "back", s: "show" };
 const SAID = { yes: "Yes.", no: "No.", unsure: "Unsure." };
 const TYPED = "input, textarea, select, [contenteditable]";
 const NARROW = matchMedia("(max-width: 800px)");
@@ -106,6 +107,8 @@ class Judging {
   }
 
   #showPicture(picture) {
+    this.cover = null;
+    if (covers.isCovered(picture)) return this.#showCover(picture);
     const image = (this.shown = loaded(picture));
     const ratio = picture.width / picture.height;
     const widest = Math.max(picture.width, Math.min(SMALLEST, SMALLEST * ratio));
@@ -113,9 +116,9 @@ class Judging {
     image.style.aspectRatio = String(ratio);
     this.glimpsed = null;
     if (!isLoaded(image)) {
-      const small = Object.assign(new Image(), { src: picture.thumbnail });
+      const small = Object.assign(new Image(), { src: covers.addressOf(picture, "thumbnail") });
       small.onload = () => (this.glimpsed = image);
-      image.style.backgroundImage = `url("${picture.thumbnail}")`;
+      image.style.backgroundImage = `url("${covers.addressOf(picture, "thumbnail")}")`;
       image.onload = () => image.style.removeProperty("background-image");
       image.onerror = () => {
         if (this.shown !== image) return;
@@ -126,6 +129,23 @@ class Judging {
     this.part("picture").replaceChildren(image);
   }
 
+  /** A picture that a notice covers: a judge may look, or say “unsure” and go on. */
+  #showCover(picture) {
+    const show = () => {
+      covers.uncover(picture);
+      this.#showPicture(picture);
+    };
+    const key = element("kbd", { ariaHidden: "true" }, "S");
+    const button = covers.showing(picture, { onclick: show });
+    button.setAttribute("aria-keyshortcuts", "S");
+    button.append(" ", key);
+    this.shown = null;
+    this.cover = show;
+    this.part("picture").replaceChildren(
+      element("div", { className: "covering" }, covers.cover(picture), button),
+    );
+  }
+
   /** Whether the picture that is asked about can be seen, or it is known that it cannot. */
   get #isSeen() {
     return Boolean(this.shown) && (isLoaded(this.shown) || this.glimpsed === this.shown);
@@ -133,8 +153,10 @@ class Judging {
 
   #do(what) {
     if (what === "back") return this.#back();
+    if (what === "show") return this.cover?.();
     // Nobody judges what they have not seen.
-    if (this.part("one").hidden || !this.#isSeen) return undefined;
+    const isUnlooked = this.cover && what === "unsure";
+    if (this.part("one").hidden || !(this.#isSeen || isUnlooked)) return undefined;
     this.shown = null;
     const list = this.lists.get(this.now.name);
     const picture = list.pictures.shift();
@@ -318,10 +340,12 @@ const isLoaded = (image) => image.complete && image.naturalWidth > 0;
 const images = new Map();
 
 /** The picture's own image, which is being loaded; the last few are kept. */
-function loaded({ id, title, picture, width, height }) {
+function loaded(picture) {
+  const { id, title, width, height } = picture;
+  if (covers.isCovered(picture)) return null;
   const known = images.get(id);
   if (!known || (known.complete && !isLoaded(known))) { // another try, if it could not be had
-    images.set(id, Object.assign(new Image(width, height), { alt: title, src: picture }));
+    images.set(id, Object.assign(new Image(width, height), { alt: title, src: covers.addressOf(picture, "picture") }));
     if (images.size > 4 * AHEAD) images.delete(images.keys().next().value);
   }
   return images.get(id);

@@ -105,7 +105,9 @@ def kept() -> str:
         "If you report a picture, what you write is kept for the curators, and beside it a "
         "pseudonym that they do not see."
     )
-    return f"<p>{log} {reports} A picture that you search with is read in memory and not kept.</p>"
+    judgements = "What a judge says of pictures is kept with the judge's name."
+    own = "A picture that you search with is read in memory and not kept."
+    return f"<p>{log} {reports} {judgements} {own}</p>"
 
 
 def _cookie() -> str:

@@ -157,8 +157,8 @@ def test_a_page_that_would_fetch_elsewhere_cannot(
         assert tried == "TypeError"
 
 
-NOT_FOR_ALL = ("sign-in", "judge", "judge-curator", "curate", "forms", "withdrawal")
-"""A page of its own, and what is loaded only for those who need it."""
+NOT_FOR_ALL = ("sign-in", "report", "judge", "judge-curator", "curate", "forms", "withdrawal")
+"""Pages of their own, and what is loaded only for those who need it."""
 
 
 def test_script_and_style_are_small() -> None:
