@@ -228,7 +228,7 @@ def test_answers_to_a_taxonomy_that_was_changed_meanwhile_are_kept(
     assert old != new
     said = [Saying(class_name=BLUE, id="cold/blue.png", answer=Answer.YES)]
     assert judging.keep("judith", old, said).kept
-    standing = judging.standing("judith", PREFIX)
+    standing = judging.progress("judith", PREFIX)
     assert [(one.name, one.judged) for one in standing.classes] == [(RED, 0), (BLUE, 1)]
     with pytest.raises(QueryError, match="Load the page again"):
         judging.keep("judith", "0" * 64, said)
@@ -286,7 +286,9 @@ def test_a_judge_is_told_nothing_of_rank_score_prompts_and_others(house: Gated) 
     assert [one["id"] for one in first["pictures"]] != [one["id"] for one in second["pictures"]]
     assert page_of(house, "judith") == first
     picture = first["pictures"][0]
-    assert set(picture) == {"id", "title", "width", "height", "thumbnail", "picture"}
+    assert set(picture) == {
+        *("id", "title", "width", "height", "thumbnail", "picture", "covered", "notice")
+    }
     before = standing_of(house, "judith")
     say(house, "olga", (RED, picture["id"], "yes"), (RED, first["pictures"][1]["id"], "unsure"))
     assert page_of(house, "judith") == first

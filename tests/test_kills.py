@@ -84,6 +84,7 @@ class Site:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("changing", [False, True], ids=["the same", "changing"])
 def test_a_build_killed_ten_times_ends_as_an_undisturbed_one(
     tmp_path: Path, changing: bool
@@ -113,12 +114,13 @@ def test_a_build_killed_ten_times_ends_as_an_undisturbed_one(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # three minutes on a quiet machine
 def test_a_build_killed_before_any_change_on_the_disk_goes_on(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "tests/kill_points.py", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1400,
     )
     assert done.returncode == 0, done.stderr
     points = [int(line.split()[0]) for line in done.stdout.splitlines()]
