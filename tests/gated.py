@@ -49,6 +49,13 @@ class Gated:
     def cookie(self, name: str, **changed: Any) -> dict[str, str]:
         return {"Cookie": f"{COOKIE}={self.access.seal(self.session(name, **changed))}"}
 
+    def storage(self, name: str) -> dict[str, Any]:
+        """The same for a browser: Playwright's storage_state."""
+        value = self.cookie(name)["Cookie"].partition("=")[2]
+        cookie = {"name": COOKIE, "value": value, "domain": "127.0.0.1", "path": "/"}
+        how = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
+        return {"cookies": [{**cookie, **how}], "origins": []}
+
     def client(self, headers: dict[str, str] | None = None) -> httpx.Client:
         return httpx.Client(base_url=self.address, headers=headers, timeout=30)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,7 +13,6 @@ from playwright.sync_api import Page, expect
 import image_search
 from image_search.encoder import OnnxEncoder
 from image_search.notices import Notices
-from image_search.sign_in import COOKIE
 from image_search.state import State
 
 As = Callable[..., AbstractContextManager[Page]]
@@ -40,13 +38,7 @@ def as_(house: Gated, open_page: Callable[..., AbstractContextManager[Page]]) ->
 
     @contextmanager
     def open_as(name: str, view: str = "wide", address: str = "/?text=red") -> Iterator[Page]:
-        value = house.cookie(name)["Cookie"].partition("=")[2]
-        kept: dict[str, Any] = {
-            "cookies": [{"name": COOKIE, "value": value, "domain": "127.0.0.1", "path": "/",
-                         "expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}],
-            "origins": [],
-        }  # fmt: skip
-        with open_page(house.address + address, view, storage_state=kept) as page:
+        with open_page(house.address + address, view, storage_state=house.storage(name)) as page:
             yield page
 
     return open_as

@@ -18,7 +18,6 @@ from image_search.answers import PREFIX
 from image_search.encoder import OnnxEncoder
 from image_search.search import Searcher
 from image_search.settings import ROOT
-from image_search.sign_in import COOKIE
 from image_search.standing import UNTESTED
 
 CLASSES = {
@@ -39,13 +38,9 @@ Opener = Callable[..., AbstractContextManager[Page]]
 
 @contextmanager
 def signed_in(house: Gated, open_page: Opener, name: str) -> Iterator[Page]:
-    value = house.cookie(name)["Cookie"].partition("=")[2]
-    kept: dict[str, Any] = {
-        "cookies": [{"name": COOKIE, "value": value, "domain": "127.0.0.1", "path": "/",
-                     "expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}],
-        "origins": [],
-    }  # fmt: skip
-    with open_page(house.address, storage_state=kept, reduced_motion="reduce") as page:
+    with open_page(
+        house.address, storage_state=house.storage(name), reduced_motion="reduce"
+    ) as page:
         yield page
 
 

@@ -17,7 +17,6 @@ from playwright.sync_api import Page, expect
 import image_search
 from image_search.answers import PREFIX
 from image_search.encoder import OnnxEncoder
-from image_search.sign_in import COOKIE
 
 COUNT = 12
 CLASSES = ["red", "green", "blue", "yellow", "white"]
@@ -50,13 +49,9 @@ def judging(
     """Opens the page as somebody who has signed in."""
 
     def open_as(name: str, view: str = "wide", **how: Any) -> AbstractContextManager[Page]:
-        value = house.cookie(name)["Cookie"].partition("=")[2]
-        kept: dict[str, Any] = {
-            "cookies": [{"name": COOKIE, "value": value, "domain": "127.0.0.1", "path": "/",
-                         "expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}],
-            "origins": [],
-        }  # fmt: skip
-        return open_page(house.address, view, storage_state=kept, reduced_motion="reduce", **how)
+        return open_page(
+            house.address, view, storage_state=house.storage(name), reduced_motion="reduce", **how
+        )
 
     return open_as
 

@@ -13,7 +13,6 @@ from playwright.sync_api import Page, expect
 
 import image_search
 from image_search.encoder import OnnxEncoder
-from image_search.sign_in import COOKIE
 
 Opener = Callable[..., AbstractContextManager[Page]]
 
@@ -38,13 +37,7 @@ def as_member(house: Gated, open_page: Opener) -> Callable[..., AbstractContextM
     """Opens the page as somebody who has signed in."""
 
     def open_as(name: str, view: str = "wide", address: str = "/") -> AbstractContextManager[Page]:
-        value = house.cookie(name)["Cookie"].partition("=")[2]
-        kept: dict[str, Any] = {
-            "cookies": [{"name": COOKIE, "value": value, "domain": "127.0.0.1", "path": "/",
-                         "expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}],
-            "origins": [],
-        }  # fmt: skip
-        return open_page(house.address + address, view, storage_state=kept)
+        return open_page(house.address + address, view, storage_state=house.storage(name))
 
     return open_as
 
