@@ -465,7 +465,7 @@ def _add_evaluation(api: FastAPI, shown: Evaluation) -> None:
     def evaluation(request: Request) -> str:
         """The report that counts at this moment, as a page with the first pictures of its prompts.
         404 while the collection is not tested."""
-        return shown.page(base_of(request))
+        return shown.page(base_of(request), visitor_of(request).role is Role.JUDGE)
 
     @api.get("/evaluation.json")
     def evaluation_figures() -> Report:

@@ -47,16 +47,17 @@ class KnownNotice(BaseModel):
 
 
 class Noted(BaseModel):
-    """`kept` is as for a withdrawal."""
+    """`covered` is how many pictures the notice is for now; `kept` is as for a withdrawal."""
 
     id: str
+    covered: int
     kept: bool
 
 
 class ToReport(BaseModel):
     """What is wrong with a picture: a reason, and words where one wants to say more."""
 
-    id: str
+    id: Annotated[str, Field(max_length=10_000)]
     reason: Reason
     words: Annotated[str, Field(max_length=LONGEST_WORDS)] = ""
 
@@ -115,8 +116,9 @@ def _add_notices(api: FastAPI, searcher: Searcher, notices: Notices) -> None:
         """Cover pictures with a notice until somebody asks for them. For curators."""
         for id in wanted.ids:
             searcher.row(id)
+        covered = len(searcher) if wanted.everything else len(wanted.ids)
         if wanted.where:
-            searcher.count_covered(wanted.where)
+            covered = searcher.count_covered(wanted.where)
         id, kept = notices.add(
             wanted.text,
             visitor_of(request).name,
@@ -124,12 +126,12 @@ def _add_notices(api: FastAPI, searcher: Searcher, notices: Notices) -> None:
             where=wanted.where,
             everything=wanted.everything,
         )
-        return Noted(id=id, kept=kept)
+        return Noted(id=id, covered=covered, kept=kept)
 
     @api.delete("/notices/{id}", dependencies=curators)
     def uncover(request: Request, id: str) -> Noted:
         """Take a notice away: its pictures are shown again. For curators."""
-        return Noted(id=id, kept=notices.remove(id, visitor_of(request).name))
+        return Noted(id=id, covered=0, kept=notices.remove(id, visitor_of(request).name))
 
 
 def _add_reports(api: FastAPI, searcher: Searcher, reports: Reports, log: SearchLog) -> None:

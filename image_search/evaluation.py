@@ -179,6 +179,8 @@ class _Run:
         rankings, known = self.rankings[name], self.verdicts[name]
         lists = [hits_of(one.index, known) for one in rankings]
         depth = known_depth(known)
+        if depth and not known.has_seen(id for one in rankings for id in one.index[:TEN]):
+            depth = TEN  # else who judges only what is right would raise the share
         return ClassReport(
             name=name,
             prompts=[

@@ -38,7 +38,7 @@ def within_file(report: Report, searcher: Searcher) -> Firsts:
 
 
 def by_address(searcher: Searcher, base: str, verdicts: Mapping[str, Verdicts]) -> Firsts:
-    """Those that the prompts bring now, with what judges say by now; `base` is before /thumbnails.
+    """Those that the prompts bring now, with these verdicts; `base` is before /thumbnails.
 
     A prompt that may not be asked here has none.
     """

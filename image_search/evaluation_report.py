@@ -1,12 +1,14 @@
 """What a test of a collection found: the report, as it is kept, published and shown."""
 
 import json
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from image_search.errors import ConfigError
 from image_search.tested import EncoderIdentity, Extent
+from image_search.tidy import tidy
 
 KIND = "evaluation"
 """Records of the state that hold one."""
@@ -25,6 +27,20 @@ FIGURES = {
     "ndcg_at_10": "nDCG@10",
 }
 """What is measured of every class, and what a keeper reads above it."""
+
+
+def _past(moment: str) -> str:
+    """A moment with its zone, not after tomorrow. Raises ValueError."""
+    when = datetime.fromisoformat(moment)
+    if when.tzinfo is None or when > datetime.now(UTC) + timedelta(days=1):
+        raise ValueError("it has no zone, or lies in the future")
+    return moment
+
+
+# A report comes from a file or a record that anybody may have written.
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Name = Annotated[str, AfterValidator(tidy)]
 
 
 class _Record(BaseModel):
@@ -71,23 +87,23 @@ class PromptReport(_Record):
 class ClassReport(_Record):
     """One class: what is known of it, and how well its prompts find it."""
 
-    name: str
+    name: Name
     prompts: list[PromptReport]
-    yes: int
-    no: int
-    tied: int
-    unsure: int
+    yes: Count
+    no: Count
+    tied: Count
+    unsure: Count
     index: Figures
     """What visitors get."""
     exact: Figures
     """With every picture compared."""
-    judged_at_10: float
-    judged_at_50: float
-    index_recall_at_10: float
-    depth: int
-    """10, or as many pictures as are known to be of the class, if these are fewer: no question can
-    bring more."""
-    reached: float | None
+    judged_at_10: Share
+    judged_at_50: Share
+    index_recall_at_10: Share
+    depth: Annotated[int, Field(ge=0, le=10)]
+    """10, or as many pictures as are known to be of the class, if these are fewer and all of the
+    first ten were looked at: no question can bring more."""
+    reached: Share | None
     """The share of right ones among the first `depth`: what is held against the bar. None if no
     picture is known to be of the class."""
 
@@ -141,8 +157,8 @@ class Variant(_Record):
 
 
 class TaxonomyInfo(_Record):
-    name: str
-    version: str
+    name: Name
+    version: Name
     sha256: str
 
 
@@ -164,16 +180,16 @@ class Report(_Record):
     """What a test of a collection with a taxonomy found."""
 
     format_version: Literal[1] = 1
-    created: str
+    created: Annotated[str, AfterValidator(_past)]
     taxonomy: TaxonomyInfo
     artifact_version: str
     encoder: EncoderIdentity
     collection: CollectionTested
-    judgements: int
-    judges: int
+    judgements: Count
+    judges: Count
     kappa: float | None
     pairs: list[Pair]
-    classes: list[ClassReport]
+    classes: Annotated[list[ClassReport], Field(min_length=1)]
     index: Figures
     exact: Figures
     index_recall_at_10: float

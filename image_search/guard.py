@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from image_search.encoder import Encoder, Vectors
 from image_search.errors import PolicyError
-from image_search.filters import Condition, Words
+from image_search.filters import Condition, OneOf, Words
 from image_search.index.protocol import Index
 from image_search.nearness import Nearness
 from image_search.policy import Policy, Rule
@@ -57,11 +57,14 @@ class Guard:
         Raises PolicyError where it is refused, or where the visitor is to be asked first.
         """
         asked = words_of(question)
+        where = tuple(where)
         filters = [one.words for one in where if isinstance(one, Words)]
-        texts = _with_whole([*asked, *filters])
-        found = self._policy.met_by(texts)
+        # A value of a field is no question by itself, but it may be the rest of one.
+        values = [str(value) for one in where if isinstance(one, OneOf) for value in one.values]
+        wholes = _wholes(question, [*filters, *values])
+        found = self._policy.met_by([*dict.fromkeys([*asked, *filters, *wholes])])
         _refuse(found, question.acknowledged)  # what is refused is not even encoded
-        for text in _with_whole(asked):
+        for text in dict.fromkeys([*asked, *_wholes(question)]):
             if len(text.split()) < SENTENCE:
                 continue
             found += self._nearness.met_by_words(vector_of(text))
@@ -80,10 +83,17 @@ def words_of(question: Question) -> list[str]:
     return [term.text for term in question.query.terms if not term.is_picture]
 
 
-def _with_whole(texts: Sequence[str]) -> list[str]:
-    """The pieces, and all of them together: signs and quotes may cut a sentence anywhere."""
-    pieces = list(dict.fromkeys(texts))
-    return [*pieces, " ".join(pieces)] if len(pieces) > 1 else pieces
+def _wholes(question: Question, further: Sequence[str] = ()) -> list[str]:
+    """All pieces together, and what is wanted of each way to choose: signs and quotes may cut a
+    sentence anywhere."""
+    wanted = (
+        [term.text for term in choice if term.weight > 0 and not term.is_picture]
+        for choice in question.query.choices()
+    )
+    together = [words_of(question), *wanted]
+    return [
+        " ".join(dict.fromkeys([*pieces, *further])) for pieces in together if pieces or further
+    ]
 
 
 def _refuse(rules: Sequence[Rule], acknowledged: Sequence[str]) -> None:

@@ -4,8 +4,9 @@ Knows addresses, but no requests. A judge learns nothing of ranks, scores, promp
 """
 
 from collections import Counter
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from image_search import answers
 from image_search.agreement import agreement
@@ -75,8 +76,8 @@ class NextPictures(BaseModel):
 class Saying(BaseModel):
     """An answer to “Does this show: …?”; null takes it back."""
 
-    class_name: str
-    id: str
+    class_name: Annotated[str, Field(max_length=1_000)]
+    id: Annotated[str, Field(max_length=10_000)]
     answer: Answer | None
 
 

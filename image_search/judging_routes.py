@@ -64,6 +64,6 @@ def add_judging(api: FastAPI, judging: Judging) -> None:
         return judging.file()
 
     @api.put("/taxonomy", dependencies=curators)
-    def use_taxonomy(request: Request, text: File) -> TaxonomyFile:
+    def use_taxonomy(request: Request, text: File = "") -> TaxonomyFile:
         """Have another taxonomy count: the text of its file (TOML) is the body. For curators."""
         return judging.use(text, visitor_of(request).name)

@@ -7,10 +7,12 @@ a rule is met only beyond what any ordinary text, or any picture of the collecti
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -143,12 +145,12 @@ class Nearness:
         texts = list(self._places)
         digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()
         try:
-            with np.load(self._kept, allow_pickle=False) as known:
+            with self._kept.open("rb") as file, np.load(file, allow_pickle=False) as known:
                 vectors: Vectors = known["vectors"]
                 if str(known["texts"]) == digest and self._is_of_this_encoder(texts, vectors):
                     return vectors
-        except (OSError, ValueError, KeyError, EOFError):
-            pass  # not made yet, or by another version
+        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile):
+            pass  # not made yet, by another version, or damaged
         # Texts of one length are read together: none is filled up to the length of another.
         order = sorted(range(len(texts)), key=lambda place: len(texts[place].split()))
         made = self._encoder.encode_texts([texts[place] for place in order])
@@ -160,8 +162,10 @@ class Nearness:
     def _is_of_this_encoder(self, texts: list[str], vectors: Vectors) -> bool:
         """Whether one text, encoded again, comes out as it was kept."""
         first = self._encoder.encode_texts(texts[:1])
-        fits = vectors.shape == (len(texts), first.shape[1])
-        return fits and bool(np.allclose(vectors[0], first[0], atol=1e-3))
+        if vectors.shape != (len(texts), first.shape[1]) or vectors.dtype != first.dtype:
+            return False
+        is_unit = np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+        return bool(is_unit and np.allclose(vectors[0], first[0], atol=1e-3))
 
     def _keep(self, digest: str, vectors: Vectors) -> None:
         half = self._kept.with_name(f"{self._kept.name}.{os.getpid()}.tmp")
@@ -171,4 +175,5 @@ class Nearness:
                 np.savez(file, texts=digest, vectors=vectors)
             half.replace(self._kept)
         except OSError:  # a disk that cannot be written to: then they are made at each start
-            half.unlink(missing_ok=True)
+            with suppress(OSError):
+                half.unlink(missing_ok=True)

@@ -54,6 +54,8 @@ def add(
         _kept(state, kept)
     covered = len(searcher) if everything else count
     print(f"Covered: {covered:,} pictures by the notice {id} (in {state.name}).")
+    if not covered:
+        print("No picture has that now: the notice waits for those to come. Is it spelt right?")
     print(f"`python -m image_search notice remove {id}` shows them again.")
 
 
@@ -118,5 +120,6 @@ def propose(
     below = len(made.pictures) - made.above
     print(f"Threshold: {made.threshold:.4f}. At or above it: {made.above:,} of {len(searcher):,}.")
     print(f"{picture} shows the first of them; {table} has their scores, and {below} below it.")
-    print("Nothing is covered. Look at them, put yes or no under “cover”, and say:")
+    print("Nothing is covered. Those at or above the threshold have a yes under “cover”: look at")
+    print("each, change it to no where the model is wrong, and say:")
     print(f'  python -m image_search notice add --from {table} --text "…"')

@@ -18,6 +18,9 @@ from image_search.tidy import tidy
 
 KIND = "notice"
 
+LONGEST_WHERE = 10_000
+"""Characters of all conditions of one notice."""
+
 TOGETHER = 20
 """Pictures of one record, which may have 100 KB."""
 
@@ -96,6 +99,8 @@ class Notices:
                 "Say which pictures the notice is for: some by their ids, those of which something "
                 "is known (FIELD:VALUE), or all. One of the three."
             )
+        if len("".join(where)) > LONGEST_WHERE:
+            raise QueryError(f"What is known may have {LONGEST_WHERE:,} characters in all.")
         id = secrets.token_hex(4)
         said = {"notice": id, "text": text, "by": by}
         if unique:

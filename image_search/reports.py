@@ -12,6 +12,12 @@ KIND = "report"
 LONGEST_WORDS = 1_000
 """Characters."""
 
+MOST_OPEN = 100
+"""Reports by one person that nobody has decided on."""
+
+TOGETHER = 200
+"""Reports that one record decides on; it may have 100 KB."""
+
 Reason = Literal["description", "rights", "person", "harm", "mistaken", "other"]
 REASONS: dict[Reason, str] = {
     "description": "Its description is wrong or harmful",
@@ -56,16 +62,25 @@ class Reports:
     def add(self, picture: str, reason: Reason, words: str, by: str) -> bool:
         """Report a picture; whether that is kept by now. `by` is a pseudonym. Raises QueryError.
 
-        Who says the same of the same picture again, before somebody decided, adds nothing.
+        Who says the same of the same picture again, before somebody decided, adds nothing; with
+        other words neither.
         """
         words = tidy(words)
         if len(words) > LONGEST_WORDS:
             raise QueryError(f"A report may have {LONGEST_WORDS:,} characters, not {len(words):,}.")
         if reason == "other" and not words:
             raise QueryError("Say in a few words what it is.")
-        said = (picture, REASONS[reason], words, by)
-        if any(said == (one.picture, one.reason, one.words, one.by) for one in self.open()):
+        own = [one for one in self.open() if by and one.by == by]
+        same = [one for one in own if (one.picture, one.reason) == (picture, REASONS[reason])]
+        if any(one.words == words for one in same):
             return True
+        if same:
+            raise QueryError("You have reported this already; a curator will look at it.")
+        if len(own) >= MOST_OPEN:
+            raise QueryError(
+                f"{MOST_OPEN} pictures that you reported wait for a curator. Write to whoever runs "
+                "this if there are more."
+            )
         return self._state.add(KIND, picture=picture, reason=reason, words=words, by=by)
 
     def open(self) -> list[Report]:
@@ -90,7 +105,9 @@ class Reports:
         """Note what was decided on all open reports of the picture of one; whether it is kept."""
         picture = self.open_one(id).picture
         ids = [report.id for report in self.open() if report.picture == picture]
-        return self._state.add(KIND, decides=ids, decision=decision, why=tidy(why), by=by)
+        some = (ids[start : start + TOGETHER] for start in range(0, len(ids), TOGETHER))
+        said = {"decision": decision, "why": tidy(why), "by": by}
+        return self._state.add_all(KIND, [{**said, "decides": part} for part in some])
 
     def _now(self) -> dict[str, Report]:
         if self._generation != self._state.generation:

@@ -180,12 +180,11 @@ def standing(found: Found | None, why_not: str = "") -> Standing:
         return _told(Standing(why_not=why_not, said=" ".join(filter(None, (UNTESTED, why_not)))))
     report, change = found.report, found.change
     few = [one.name for one in report.classes if one.judged < settings().bar_judged]
-    below = [one.name for one in report.classes if not _reaches(one)]
+    below = [one.name for one in report.classes if one.name not in few and not _reaches(one)]
     return _told(
         Standing(
             verdict="tested" if few or below else "passed",
-            said=_sentence(report, below, [name for name in few if name not in below])
-            + _about(change),
+            said=_sentence(report, below, few) + _about(change),
             tested_on=report.created[:10],
             taxonomy=report.taxonomy.name,
             taxonomy_version=report.taxonomy.version,
@@ -255,7 +254,7 @@ def _reaches(one: ClassReport) -> bool:
 def _sentence(report: Report, below: Sequence[str], few: Sequence[str]) -> str:
     kept = "judgement" if report.judgements == 1 else "judgements"
     with_what = (
-        f"on {_day(report.created)} with the taxonomy {report.taxonomy.name}, version "
+        f"on {_day(report.created)} with the taxonomy “{report.taxonomy.name}”, version "
         f"{report.taxonomy.version} ({report.judgements:,} {kept})"
     )
     bar = f"{settings().bar:.0%} of the first ten right"
@@ -269,7 +268,8 @@ def _sentence(report: Report, below: Sequence[str], few: Sequence[str]) -> str:
         reasons.append(f"below the bar ({bar}): {_listed(below)}")
     if few:
         reasons.append(f"judged on too few pictures: {_listed(few)}")
-    return f"This collection was tested {with_what} and did not pass; {'; '.join(reasons)}."
+    end = "did not pass" if below else "the test is not finished"
+    return f"This collection was tested {with_what} and {end}; {'; '.join(reasons)}."
 
 
 def _about(change: Change) -> str:

@@ -197,8 +197,11 @@ class _Reader:
             why = str(error).removesuffix(place[0]) if place else str(error)
             at = f"Line {place[1]}, column {place[2]}: " if place else ""
             raise QueryError(
-                f"{at}This cannot be read ({why}). Texts stand in quotes, with commas between them."
+                f'{at}This cannot be read ({why}). Texts stand in straight quotes ("…"), with '
+                "commas between them."
             ) from None
+        except ValueError:
+            raise QueryError("This is not a taxonomy: a number in it is too long.") from None
         except RecursionError:
             raise QueryError("This is not a taxonomy: too many brackets.") from None
 
@@ -209,7 +212,10 @@ class _Reader:
         prompts = told.get("prompts")
         if not isinstance(prompts, list) or not prompts:
             self._refuse(
-                f'The class “{name}” has no prompts: prompts = ["a guitar", "…"].', name, number
+                f"The class “{name}” has no prompts; they stand in brackets: "
+                'prompts = ["a guitar", "…"].',
+                name,
+                number,
             )
         if len(prompts) > MOST_PROMPTS:
             self._refuse(

@@ -9,8 +9,9 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from image_search.manifest import ENCODER, Manifest
 
@@ -67,14 +68,21 @@ class Change:
     is_exact: bool
 
 
+def _whole(hashes: str) -> str:
+    """Base64 of whole hashes. Raises ValueError."""
+    if len(base64.b64decode(hashes, validate=True)) % WIDTH:
+        raise ValueError(f"they are not of {WIDTH} bytes each")
+    return hashes
+
+
 class Extent(_Record):
     """The pictures that were there when a collection was tested."""
 
     ids_sha256: str
     pictures: int
-    shift: int
+    shift: Annotated[int, Field(ge=0, lt=8 * WIDTH)]
     """Hashes that begin with so many zero bits are kept: one of 2**shift."""
-    hashes: str
+    hashes: Annotated[str, AfterValidator(_whole)]
     """WIDTH bytes each, in order, as base64."""
 
     @classmethod

@@ -26,6 +26,10 @@ class Verdicts:
     def judged(self) -> int:
         return len(self.yes) + len(self.no)
 
+    def has_seen(self, ids: Iterable[str]) -> bool:
+        """Whether a judge has said something of each, be it that they are unsure."""
+        return set(ids) <= self.yes | self.no | self.tied | self.unsure
+
     def among(self, ids: set[str]) -> "Verdicts":
         """The same of some pictures only."""
         return Verdicts(self.yes & ids, self.no & ids, self.tied & ids, self.unsure & ids)

@@ -16,6 +16,9 @@ from rapidfuzz.distance import OSA
 LONG, LONGER = 5, 9
 """Letters from which on a word of the policy is known with one slip in it, and with two."""
 
+DROPPED = ("Mn", "Mc", "Me", "Cf")
+"""Kinds of characters that are no letters: accents, and what is not seen."""
+
 # Letters of other scripts that look like Latin ones, and what they are taken for.
 _LOOK_ALIKE = str.maketrans(
     "аеорсухіјѕһԁԛԝкмтвнαονρτικυχηωβεɡɑıℓ",
@@ -24,7 +27,8 @@ _LOOK_ALIKE = str.maketrans(
 _DIGITS = str.maketrans("013457@$!|", "oieastasil")
 _DISGUISED = re.compile(r"(?=\w*[a-z])(?=[\w$!|]*[\d@$!|])[\w@$!|]+")
 _IS = re.compile(r"\b(who|what|where|that|he|she|it|there)\s?['’`´]\s?s\b")
-_POSSESSIVE = re.compile(r"['’`´]s?\b")
+_POSSESSIVE = re.compile(r"['’`´](?:s\b|(?!\w))")
+_HAN = re.compile("[\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _WHO_IS = {"whos": ("who", "is"), "whats": ("what", "is"), "wheres": ("where", "is")}
 _WORD = re.compile(r"[^\W_]+")
 _MANY = re.compile(r"(.)\1{2,}")
@@ -100,8 +104,10 @@ class Wording:
 
 def split(text: str) -> list[str]:
     """The words of a text, without what only makes them look otherwise."""
-    text = unicodedata.normalize("NFKD", text).casefold()
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Mn", "Cf"))
+    text = unicodedata.normalize("NFKD", text)
+    # What the models' own reading drops, too: it would part a word here and not there.
+    text = "".join(c for c in text if unicodedata.category(c) not in DROPPED and c != "\ufffd")
+    text = _HAN.sub(" ", text.casefold())
     text = text.translate(_LOOK_ALIKE)
     text = _IS.sub(r"\1 is", text)
     text = _POSSESSIVE.sub("", text)

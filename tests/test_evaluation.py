@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import write_pictures
@@ -70,12 +71,46 @@ def test_exact_figures(searcher: Searcher) -> None:
     assert warm.index == warm.exact
     assert (warm.depth, warm.reached) == (2, (1 + 0.5) / 2)
     assert (warm.judged_at_10, warm.index_recall_at_10) == (0.8, 1)
-    assert (cold.yes, cold.no, cold.depth, cold.reached) == (1, 3, 1, 1)
+    assert (cold.yes, cold.no, cold.depth, cold.reached) == (1, 3, 10, 0.1)  # one is unseen
     assert report.index.average_precision.value == pytest.approx(((1 + by_yellow) / 2 + 1) / 2)
     low, high = warm.index.average_precision.low, warm.index.average_precision.high
     assert low is not None
     assert high is not None
     assert 0 < low < warm.index.average_precision.value < high <= 1  # type: ignore[operator]
+
+
+def test_one_yes_does_not_pass(searcher: Searcher) -> None:
+    """Who judges only what is right is held to ten pictures."""
+    only = [judged("ann", "cold", blue="yes"), judged("ann", "warm", red="yes", blue="no")]
+    cold = evaluate(searcher, Question(TAXONOMY, [one for some in only for one in some])).classes[1]
+    assert (cold.yes, cold.depth) == (1, 10)
+    assert cold.reached == 0.1
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"classes": []},
+        {"created": "2999-01-01T00:00:00Z"},
+        {"created": "yesterday"},
+        {"created": "2024-01-01T00:00:00"},
+        {"judgements": -5},
+        {"reached": 5.0},
+        {"reached": float("inf")},
+        {"yes": -1},
+        {"shift": 41},
+        {"shift": -1},
+        {"hashes": "x"},
+        {"hashes": "eHh4"},
+    ],
+    ids=str,
+)
+def test_a_report_that_cannot_be_true_is_none(searcher: Searcher, forged: dict[str, Any]) -> None:
+    told = evaluate(searcher, Question(TAXONOMY, ANSWERS)).dumped()
+    assert parsed(json.dumps(told))
+    for place in (told, told["classes"][0], told["tested"]):
+        place.update({name: value for name, value in forged.items() if name in place})
+    assert parsed(json.dumps(told)) is None
 
 
 def test_what_is_said_beside_the_figures(searcher: Searcher) -> None:

@@ -52,7 +52,7 @@ def card_there() -> str:
 
 
 def report_of(built: Path) -> Report:
-    return report_on(image_search.open(built, frozenset()), created="2026-11-21T10:00:00Z")
+    return report_on(image_search.open(built, frozenset()), created="2024-11-21T10:00:00Z")
 
 
 def test_a_published_report_is_found_and_outlives_the_next_push(
@@ -62,8 +62,8 @@ def test_a_published_report_is_found_and_outlives_the_next_push(
     before = card_there()
     published = publish(REPO, report_of(built), "<p>a report</p>")
     assert published.files == [
-        "evaluation/2026-11-21-colours-light.json",
-        "evaluation/2026-11-21-colours-light.html",
+        "evaluation/2024-11-21-colours-light.json",
+        "evaluation/2024-11-21-colours-light.html",
         "README.md",
     ]
     card = card_there()
@@ -89,7 +89,7 @@ def test_a_published_report_is_found_and_outlives_the_next_push(
     assert model_index_of(card_there()) == model_index_of(card)
     assert "4 pictures with an embedding" in card_there()
     files = HfApi().list_repo_files(REPO, repo_type="dataset")
-    assert "evaluation/2026-11-21-colours-light.html" in files
+    assert "evaluation/2024-11-21-colours-light.html" in files
     assert push(tmp_path / "other", REPO).files == 0
     opened = image_search.open(REPO, frozenset())
     assert Standings(opened.artifact, None).now().verdict == "passed"
@@ -157,11 +157,11 @@ def test_a_rebuild_keeps_the_reports_that_lie_in_its_folder(
     folder = built / "evaluation"
     folder.mkdir()
     told = json.dumps(report_of(built).dumped())
-    (folder / "2026-11-21-colours.json").write_text(told)
+    (folder / "2024-11-21-colours.json").write_text(told)
     assert verify(built) == []
     check_target(built)
     (pictures / "cold/green.png").unlink()
     build(open_folder(pictures), colours, built)
-    assert (built / "evaluation/2026-11-21-colours.json").read_text() == told
+    assert (built / "evaluation/2024-11-21-colours.json").read_text() == told
     assert len(image_search.open(built, frozenset())) == 4
     assert verify(built) == []

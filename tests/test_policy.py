@@ -46,6 +46,9 @@ SPELLINGS = [
     "f a c i a l recognition",
     "facial re\u200bcognition",
     "a guide to facial recognitions",
+    "facial'recognition",
+    "fac\ufffdial recog\u0345nition",
+    "facial㐀recognition",
 ]
 
 
@@ -193,6 +196,7 @@ DETOURS = [
     "0.1:who +is +this +man",
     "a harbour OR who is this man",
     "who is OR this man",
+    'a boat OR "who is" +this +man',
 ]
 
 
@@ -201,6 +205,13 @@ def test_signs_and_quotes_are_no_way_round(searcher: Searcher, text: str) -> Non
     with pytest.raises(PolicyError) as refused:
         searcher.search(text)
     assert refused.value.rule == "identify"
+
+
+@pytest.mark.parametrize("text", ["facial -fog +recognition", "facial OR cat +recognition"])
+def test_every_way_to_choose_is_a_question(searcher: Searcher, text: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        searcher.search(text)
+    assert refused.value.rule == "recognise-faces"
 
 
 def test_words_of_titles_are_looked_at_too(searcher: Searcher) -> None:
@@ -319,3 +330,29 @@ def test_a_visitors_picture_is_looked_at(searcher: Searcher, tmp_path: Path) -> 
         with pytest.raises(PolicyError):
             changed.search(image=Image.new("RGB", (9, 9), "white"))
         assert changed.search(image=Image.new("RGB", (9, 9), "red"))
+
+
+def test_a_value_of_a_field_may_be_the_rest_of_a_question(searcher: Searcher) -> None:
+    with pytest.raises(PolicyError) as refused:
+        searcher.search("naked", where=["keywords:child"])
+    assert refused.value.rule == "minors"
+
+
+@pytest.mark.parametrize("damage", ["cut", "nothing", "zeros", "texts"])
+def test_damaged_vectors_are_made_anew(tmp_path: Path, damage: str) -> None:
+    nearness(tmp_path, rule("one", examples=["0"])).prepare()
+    [kept] = tmp_path.rglob("*.npz")
+    with np.load(kept) as known:
+        texts, vectors = str(known["texts"]), known["vectors"]
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-40])
+    if damage == "nothing":
+        kept.write_bytes(b"")
+    if damage == "zeros":
+        np.savez(kept, texts=texts, vectors=np.vstack([vectors[:1], 0 * vectors[1:]]))
+    if damage == "texts":
+        np.savez(kept, texts=texts, vectors=vectors.astype(str))
+    again = nearness(tmp_path, rule("one", examples=["0"]))
+    again.prepare()
+    with np.load(kept) as known:
+        assert np.allclose(known["vectors"], vectors)

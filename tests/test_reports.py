@@ -15,7 +15,7 @@ from image_search.api import create_api
 from image_search.curating_api import add_curating
 from image_search.errors import QueryError
 from image_search.notices import Notices
-from image_search.reports import LONGEST_WORDS, REASONS, Reports
+from image_search.reports import LONGEST_WORDS, MOST_OPEN, REASONS, Reports
 from image_search.search import Searcher
 from image_search.search_log import SearchLog
 from image_search.state import State
@@ -57,6 +57,25 @@ def test_what_is_reported_is_open_until_somebody_decides(state: State, tmp_path:
     assert Reports(again).decided()[0].decided
     again.close()
     assert blue.by not in repr(blue)
+
+
+def test_nobody_floods_the_curators(state: State) -> None:
+    reports = Reports(state)
+    assert reports.add(RED, "harm", "one", "p1")
+    with pytest.raises(QueryError, match="already"):
+        reports.add(RED, "harm", "two", "p1")
+    for number in range(MOST_OPEN - 1):
+        assert reports.add(f"{number}.png", "harm", "", "p1")
+    with pytest.raises(QueryError, match=f"{MOST_OPEN} pictures"):
+        reports.add(BLUE, "harm", "", "p1")
+    many = 3_000
+    state.add_all(
+        "report",
+        [{"picture": BLUE, "reason": "harm", "words": "", "by": str(n)} for n in range(many)],
+    )
+    one = next(one for one in reports.open() if one.picture == BLUE)
+    assert reports.decide(one.id, "nothing", "", "carl")  # in several records
+    assert not [one for one in reports.open() if one.picture == BLUE]
 
 
 def test_reports_have_bounds(state: State) -> None:

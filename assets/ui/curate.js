@@ -158,10 +158,15 @@ class Curation {
     const everything = form.what.value === "everything";
     const notice = { text: form.text.value, everything, where: everything ? [] : [form.where.value] };
     try {
-      await questions.addNotice(notice);
+      const { covered } = await questions.addNotice(notice);
       form.reset();
       form.what.dispatchEvent(new Event("change"));
-      await this.#changed("Covered.");
+      await this.#changed(
+        covered
+          ? `Covered: ${plural(covered, "picture")}.`
+          : `No picture has “${notice.where[0]}” now. The notice waits for those to come; if it ought ` +
+              "to cover some already, remove it and look at how the value is spelt.",
+      );
     } catch (error) {
       trouble.textContent = questions.told(error);
     }
@@ -177,7 +182,7 @@ class Curation {
   // Use
 
   #showUse({ days, searches, found_nothing: none, refused, nothing, refusals }) {
-    const sum = `${number(searches)} searches in ${number(days.length)} days; ${number(none)} found nothing, ${number(refused)} were refused.`;
+    const sum = `${plural(searches, "search", "searches")} in ${plural(days.length, "day")}; ${number(none)} found nothing close, ${number(refused)} were refused or asked first.`;
     const line = days.length
       ? sum
       : "No search is on record: either none was made, or they are not recorded here.";
@@ -252,6 +257,8 @@ function when(time) {
   const shown = new Date(time).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
   return element("time", { dateTime: time }, shown);
 }
+
+const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 const number = (count) => count.toLocaleString("en");
 

@@ -155,9 +155,12 @@ class Judging {
     if (what === "back") return this.#back();
     if (what === "show") return this.cover?.();
     // Nobody judges what they have not seen.
-    const isUnlooked = this.cover && what === "unsure";
-    if (this.part("one").hidden || !(this.#isSeen || isUnlooked)) return undefined;
-    this.shown = null;
+    if (this.part("one").hidden || !(this.#isSeen || this.cover)) return undefined;
+    if (this.cover && what !== "unsure") {
+      this.part("said").textContent = "Show the picture first (S), or say “Unsure”.";
+      return undefined;
+    }
+    this.shown = this.cover = null;
     const list = this.lists.get(this.now.name);
     const picture = list.pictures.shift();
     this.said.push({ class_name: this.now.name, picture, answer: what });

@@ -130,7 +130,7 @@ def test_a_test_from_nothing(
         assert soon(is_told)
         with signed_in(house, open_page, "mary") as page:
             banner = page.get_by_role("note")
-            expect(banner).to_contain_text("What children draw, version 1 (690 judgements)")
+            expect(banner).to_contain_text("“What children draw”, version 1 (690 judgements)")
             expect(banner).to_contain_text("below the bar")
             expect(banner).not_to_contain_text(UNTESTED)
 

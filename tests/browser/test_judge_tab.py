@@ -253,3 +253,32 @@ def test_a_picture_that_is_not_seen_is_not_judged(judging: Any, house: Gated) ->
         page.unroute_all()
         press(page, "y")
         expect(far(page)).to_have_text(f"1 of {COUNT}")
+
+
+def test_a_covered_picture_is_judged_after_a_look(judging: Any, house: Gated) -> None:
+    use(house, taxonomy("covered", ["red"]))
+    with house.client(house.cookie("carl")) as carl:
+        asked = {"text": "Shows a colour", "everything": True}
+        notice = carl.post(f"{PREFIX}/notices", json=asked).json()
+    try:
+        with judging("judith", "phone") as page:
+            page.get_by_role("tab", name="Judge").click()
+            place = page.locator("#judge-picture")
+            expect(place).to_contain_text("Shows a colour")
+            expect(place.locator("img")).to_have_count(0)
+            no_fault(page)
+            page.keyboard.press("y")
+            expect(page.locator("#judge-said")).to_contain_text("Show the picture first (S)")
+            page.keyboard.press("s")
+            expect(place.locator("img")).to_have_attribute("src", re.compile("shown=1"))
+            shown(page)
+            page.keyboard.press("y")
+            expect(far(page)).to_have_text(f"1 of {COUNT}")
+            expect(place.locator("img")).to_have_count(0)
+            page.keyboard.press("u")  # nobody has to look
+            expect(far(page)).to_have_text(f"2 of {COUNT}")
+            place.get_by_role("button", name="Show").click()
+            expect(place.locator("img")).to_be_visible()
+    finally:
+        with house.client(house.cookie("carl")) as carl:
+            carl.delete(f"{PREFIX}/notices/{notice['id']}")
