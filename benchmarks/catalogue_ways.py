@@ -192,7 +192,11 @@ def opened(folder: Path, model: Path) -> Searcher:
     pq.write_table(pa.table({"width": ones, "height": ones}), folder / "sizes.parquet")
     catalogue = TableCatalogue.read(folder / "rows.parquet", folder / "sizes.parquet")
     artifact: Any = SimpleNamespace(
-        manifest=SimpleNamespace(fields=list(FIELDS), no_match=SimpleNamespace(threshold=-1.0)),
+        manifest=SimpleNamespace(
+            fields=list(FIELDS),
+            no_match=SimpleNamespace(threshold=-1.0),
+            encoder=SimpleNamespace(name="benchmark", revision="", precision="float32"),
+        ),
         version="0" * 64,
         # What these do of a folder takes no time: one small file is read, and nothing is fetched.
         check_current=lambda: None,
