@@ -158,7 +158,7 @@ def test_it_says_how_far_the_collection_was_tested(
     report = report_on(image_search.open(built, frozenset()))
     publish(DATA, report, "")
     told = deploy(wanted(), dry_run=True).notes[-1]
-    assert "did not pass; judged on too few pictures: warm, cold" in told
+    assert "the test is not finished; judged on too few pictures: warm, cold" in told
     other = report.encoder.model_copy(update={"name": "clip"})
     publish(DATA, report.model_copy(update={"encoder": other}), "")
     assert "made with another model: clip" in deploy(wanted(), dry_run=True).notes[-1]
